@@ -38,6 +38,14 @@ WORST = {
     r"\b(?:invalid|doubtful|published|stored) figures?\b": "number: a figure is a picture",
     r"\b(?:results?|plugins?|ones|those|folders?|keys?|stores?|numbers?) of (?:before|today|now)\b": "earlier, current",
     r"\b(?:take|takes|taken|taking) back\b": "withdraw",
+    r"\b[Oo]ther (?!is|are|was)\w+(?: \w+)? than\b": "different ... from, ... other than",
+    r"\b(?:ended|planned|computes|composed) otherwise\b|\bended well\b|\botherwise than\b": "differently; failed",
+    r"\b[Ss]omebody else|\bof one's own\b": "someone else, your own",
+    r"\blast words\b": "last output",
+    r"\bare others\b|\b(?:is|are) another there\b": "differ, differs",
+    r"\bmust hold\b|\bholds? no\b": "must contain, contains no",
+    r"\b(?:pixels|tokens|tiles|columns|rows|images|classes|names|seeds) at (?:least|most)\b": "at least, at most N ...",
+    r"\btuples? of texts\b|\btexts? of one line\b": "strings",
 }
 """What is wrong, as a pattern, and what to say in its place."""
 

@@ -51,7 +51,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Results:
-    """What an output folder holds."""
+    """The contents of an output folder."""
 
     folder: Path
     """The folder."""
@@ -60,7 +60,7 @@ class Results:
     leaderboard: Leaderboard
     """Rows, ranks and failed cells."""
     exit_code: int = 0
-    """Of the run that gave these results: 0 when all of its cells are ok, else 1."""
+    """Exit code of the run that produced these results: 0 if all of its cells are ok, else 1."""
 
     def __repr__(self) -> str:
         """Return one line: the records hold every raw sample."""
@@ -75,7 +75,7 @@ class Results:
     def boards(self) -> tuple[Board, ...]:
         """Return the boards over datasets: one for each condition that has rows on more than one.
 
-        They are of all that the folder holds, whatever the leaderboard shows of it. See docs/boards.md.
+        They cover everything in the folder, whatever the leaderboard shows of it. See docs/boards.md.
 
         Raises:
             StoreError: the folder can no longer be read.
@@ -96,7 +96,7 @@ class Results:
         """Return the leaderboard as one HTML page that needs no other file.
 
         Args:
-            images: whether it may show images of the data, small; without them it has no figure that shows any either.
+            images: whether it may show small images of the data; if false, figures that show images are omitted, too.
 
         Raises:
             UnusableError: the packages of the extra `html` are not installed.
@@ -105,7 +105,7 @@ class Results:
         return rendered(self, "html", images=images)
 
     def write_page(self, path: str | Path, *, images: bool = True) -> None:
-        """Write the page into a file, and into a folder ``figures`` beside it the pictures of figures that it lacks.
+        """Write the page to a file, and the pictures of figures that it omits to a folder ``figures`` next to it.
 
         Args:
             path: of the file.
@@ -181,36 +181,37 @@ def run(
         suite: name of a suite, or path of a TOML file; None: ``quick``, or none at all, so that recipes keep their own
             defaults, where both models and datasets are given.
         output: folder for the results; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
-        models: instead of the suite's, such as ``"scratch/vit:depth=4"``.
-        datasets: instead of the suite's, with options as models have them: ``"mine/shades:fold=2"``.
-        recipe: of all models but baselines, such as ``"linear-probe"``, whatever suite and models say.
-        data: where datasets are, by name; a new name defines a dataset.
+        models: models to use instead of the suite's, such as ``"scratch/vit:depth=4"``.
+        datasets: datasets to use instead of the suite's, with options as for models: ``"mine/shades:fold=2"``.
+        recipe: the recipe for all models except baselines, such as ``"linear-probe"``, overriding suite and models.
+        data: locations of datasets by name; a new name defines a dataset.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: float32, bfloat16, float16 or tf32.
         threads: torch threads; None: the suite's, else all usable cores.
-        seeds: instead of the suite's.
-        epochs: instead of the recipe's; the results are marked partial.
+        seeds: seeds to use instead of the suite's.
+        epochs: number of epochs instead of the recipe's; the results are marked partial.
         limit: images of each split (int), or a share of them (float, at most 1.0); the results are marked partial.
-        budget: how long the whole run may take, such as ``"30m"``, or in seconds: how many steps each training takes
-            is fixed by it before the first one, and rows with a budget are ranked among themselves.
-        split: what models are judged on: "test", or "val" for validation images, or for what a recipe says of images
-            that it held out; then no test image is read, and rows are ranked apart from those of the test split.
-        batch_size: of the speed cells, besides 1.
+        budget: how long the whole run may take, such as ``"30m"``, or a number of seconds. It fixes the number of steps
+            of each training before the first one; rows with a budget are ranked among themselves.
+        split: what models are judged on: "test", or "val" for validation images, or for a recipe's predictions of
+            images that it held out; then no test image is read, and rows are ranked separately from those of the test
+            split.
+        batch_size: batch size of the speed cells, in addition to 1.
         largest_batch: also find the largest batch that fits.
         speeds: "all" measures speeds, "none" leaves them out, "only" trains and evaluates nothing; None: all, but none
             where `epochs` or `limit` is given, unless `batch_size`, `largest_batch` or ``rerun="speed"`` asks for them.
         settings: recipe options by recipe name.
-        timeout: seconds for each process of a cell.
-        rerun: "failed" runs failed cells again, "speed" measures all speeds again, on another occasion, "all" runs all;
-            None: what is missing.
+        timeout: time limit in seconds of each process of a cell.
+        rerun: "failed" also reruns failed cells, "speed" measures all speeds again, on another occasion, "all" reruns
+            all cells; None: run only what is missing.
         compile: use torch.compile; True means its default mode, "reduce-overhead" also records CUDA graphs.
         channels_last: use the channels-last memory format.
-        skip_unreadable: leave images out that cannot be read; they are counted and named, and scores are marked.
+        skip_unreadable: skip images that cannot be read; they are counted and named, and scores are marked.
         shard: ``(k, n)`` or ``"k/n"``: run the k-th of n parts of the plan, counted from 1; `vitbench.merging` joins
-            the folders of all.
+            the folders of all parts.
         plugins: plugin files, in addition to the installed plugins; what they offer is named after the file.
-        no_plugins: installed plugins to leave out.
-        strict_plugins: make any problem with a plugin an error.
+        no_plugins: installed plugins not to load.
+        strict_plugins: treat any problem with a plugin as an error.
         executor: "local", this machine and one cell at a time; or "ray", a Ray cluster of this machine for the time of
             the run, "ray=HOST:PORT" one of several machines, with ",machine=LABEL" those of one class
             (`docs/many-machines.md`).
@@ -218,7 +219,7 @@ def run(
         quiet: print nothing on stderr.
 
     Raises:
-        VitbenchError: a user's mistake or a lack; its ``exit_code`` is the command line's.
+        VitbenchError: the user made a mistake or something is missing; its ``exit_code`` is that of the command line.
         KeyboardInterrupt: the run was interrupted; its records are kept.
     """
     asked = {**locals()}  # the arguments, before anything else has a name here
@@ -259,7 +260,7 @@ def _check_elsewhere(*, budget: object, device: str) -> None:
         UsageError: a budget, which is the time of one machine, or a GPU by its number, which Ray chooses.
     """
     if budget is not None:
-        raise UsageError("a budget divides the time of one machine; drop it, or --executor ray.")
+        raise UsageError("a budget divides the time of one machine; drop --budget or --executor ray.")
     if device.partition(":")[2]:
         raise UsageError("with --executor ray, Ray gives each cell a GPU: --device cuda, without a number.")
 
@@ -272,15 +273,15 @@ def score(
     class_map: str | Path | None = None,
     **how: Any,
 ) -> Results:
-    """Score models with their own heads on data that nothing learns from, as ``vitbench score`` does.
+    """Score models with their own heads, without training, as ``vitbench score`` does.
 
     Args:
-        data: the name of a dataset, with options perhaps, a folder, or ``"name=folder"``. A dataset takes precedence
+        data: the name of a dataset, optionally with options, a folder, or ``"name=folder"``. A dataset takes precedence
         over a folder of its name, which is meant by ``"./name"``.
         models: such as ``"scratch/vit-tiny:checkpoint=w.safetensors"``.
-        classes: of a head with more classes than the data: "subset" leaves the others out, "all" lets them compete.
-        class_map: a CSV, JSON or TOML file that says which classes of the head mean which class of the data; None: they
-            are matched by name.
+        classes: for a head with more classes than the data: "subset" drops the others, "all" lets them compete.
+        class_map: a CSV, JSON or TOML file that maps classes of the head to classes of the data; None: they are matched
+            by name.
         how: `output`, `device`, `precision`, `threads`, `limit`, `timeout`, `rerun`, `compile`, `channels_last`,
             `skip_unreadable`, `plugins`, `no_plugins`, `strict_plugins` and `quiet`, as `run` takes them.
 
@@ -314,7 +315,7 @@ def scored(
     from vitbench.planning.place import place_of
 
     if isinstance(models, str) or not models:
-        raise UsageError("vitbench score needs models: give --model, once for each.")
+        raise UsageError("vitbench score needs models: give --model once per model.")
     place = place_of(str(data), load_catalog(select_plugins(plugins, no_plugins)))
     options: dict[str, OptionValue] = {CLASSES: classes} if classes != "subset" else {}
     options |= {CLASS_MAP: str(class_map)} if class_map else {}
@@ -351,7 +352,7 @@ def _absolute(folder: Path) -> Path:
         return folder.absolute()
     except FileNotFoundError:
         raise StoreError(
-            f"the working directory was removed; change to one that exists, or name {folder} from the root."
+            f"the working directory was removed; change to one that exists, or give {folder} as an absolute path."
         ) from None
 
 
@@ -375,7 +376,7 @@ def plan_of(
 
     if rerun == "speed":
         if asked.get("speeds") == "none":
-            raise UsageError("--rerun speed measures speeds, which --speeds none leaves out; give only one of the two.")
+            raise UsageError("--rerun speed measures speeds, but --speeds none skips them; give only one of them.")
         asked["speeds"] = asked.get("speeds") or "all"
     quietly = (lambda _: None) if quiet else say
     return plan(select(**asked), executor=executor, strict_plugins=strict_plugins, say=quietly, known=known)
@@ -395,14 +396,12 @@ def select(**asked: Any) -> Selection:
     data = asked.get("data") or {}
     asked["budget"] = _seconds(asked.get("budget"))
     if asked["budget"] is not None and asked.get("epochs") is not None:
-        raise UsageError("--epochs and --budget both say how long models are trained; give only one of the two.")
+        raise UsageError("--epochs and --budget both set the training length; give only one of them.")
     if asked["budget"] is not None and asked.get("speeds") == "only":
-        raise UsageError(
-            "--budget decides how long models are trained, and --speeds only trains none; drop one of the two."
-        )
+        raise UsageError("--budget sets the training length, but --speeds only trains nothing; drop one of them.")
     if asked.get("split") == "val" and asked.get("speeds") == "only":
         raise UsageError(
-            "--split val decides what models are judged on, and --speeds only judges none; drop one of the two."
+            "--split val chooses the images to evaluate on, but --speeds only evaluates nothing; drop one of them."
         )
     asked |= {
         "shard": _shard(asked.get("shard")),
@@ -423,7 +422,7 @@ def select(**asked: Any) -> Selection:
         name = place.rstrip("`").removeprefix("conditions.")
         raise UsageError(f"vitbench.run(): {name}: {words[:1].lower()}{words[1:]}") from error
     except UnicodeEncodeError as error:
-        words = f'"{error.object}" is not UTF-8, and cannot be stored; rename it, or name it by a link'
+        words = f'"{error.object}" is not UTF-8 and cannot be stored; rename it, or use a link with another name'
         raise UsageError(plain(f"vitbench.run(): {words}")) from error
     except (OverflowError, ValueError) as error:
         raise UsageError(f"vitbench.run(): a value cannot be stored: {error}") from error
@@ -458,22 +457,23 @@ def load(
     sort: str = "",
     columns: Sequence[str] = (),
 ) -> Results:
-    """Return what an output folder holds.
+    """Return the contents of an output folder.
 
     Args:
         folder: the folder; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
-        models: the leaderboard shows and ranks those that fit one of these patterns, and none that fits one with ``!``
-            before it; empty: all. `Results.records` has all of them in any case.
+        models: the leaderboard shows and ranks those that match one of these patterns, and none that matches one
+            prefixed with ``!``; empty: all. `Results.records` always has all of them.
         datasets: likewise.
-        where: the leaderboard shows the rows whose figures meet a condition, such as ``"throughput > 500 and
+        where: the leaderboard shows the rows whose metrics meet a condition, such as ``"throughput > 500 and
             peak_memory < 1 GiB"``; their ranks stay those among all rows. Empty: all.
-        sort: a metric, the best of it first, or with ``-`` before it the worst; ``image_size``, ``pretrained_on``,
+        sort: a metric, best first, or with a ``-`` prefix, worst first; ``image_size``, ``pretrained_on``,
             ``licence``, ``normalisation``, ``lineage``, ``recipe`` and ``passes``, too. Empty: by rank.
         columns: these and the metrics that tables and the page have columns for, in this order; empty: as metrics say.
 
     Raises:
-        UsageError: a pattern fits nothing, no row meets the condition, a text is none, or a name is unknown.
-        StoreError: it is missing, unreadable or of another version.
+        UsageError: a pattern matches nothing, no row meets the condition, the condition cannot be parsed, or a name is
+            unknown.
+        StoreError: it is missing, unreadable or from another version.
     """
     from vitbench.leaderboard.results import read_results
     from vitbench.leaderboard.selecting import Patterns
@@ -491,19 +491,19 @@ def load(
 
 
 def withdraw(folder: str | Path, id: str, *, reason: str) -> Results:  # noqa: A002 - what records call it
-    """Withdraw the result of one cell and return what the folder holds then; nothing is deleted.
+    """Withdraw the result of one cell and return the results that remain; nothing is deleted.
 
-    A record is appended that says so: the leaderboard lists the cell without a result, and a run that asks for it runs
-    it again.
+    A record of the withdrawal is appended: the leaderboard lists the cell without a result, and the next run that
+    includes it runs it again.
 
     Args:
         folder: the output folder.
-        id: of the cell, or its beginning, as ``vitbench show`` lists it.
-        reason: why, in words.
+        id: the id of the cell or the beginning of it, as ``vitbench show`` lists it.
+        reason: the reason.
 
     Raises:
-        UsageError: no such cell, several, one that is withdrawn already, or no reason.
-        StoreError: the folder holds no results or cannot be written, or a run is using it.
+        UsageError: no such cell, several cells, a cell that is already withdrawn, or no reason.
+        StoreError: the folder contains no results or cannot be written, or a run is using it.
     """
     from vitbench.running.withdrawing import withdraw as append
 

@@ -35,7 +35,7 @@ def write_arrays(path: Path, arrays: Mapping[str, ArrayLike]) -> None:
     stored: dict[str, Any] = {name: np.asanyarray(array) for name, array in arrays.items()}
     # By hand: NumPy before 2.1 takes `allow_pickle` for the name of an array.
     if objects := [name for name, array in stored.items() if array.dtype.hasobject]:
-        raise StoreError(f"cannot write {path}: array {objects[0]} holds Python objects; give it a dtype of numbers")
+        raise StoreError(f"cannot write {path}: array {objects[0]} contains Python objects; give it a numeric dtype")
     stored[_NAMES] = np.array(sorted(arrays), dtype=np.str_)
     try:
         with part.open("wb") as file:

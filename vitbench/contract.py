@@ -1,4 +1,4 @@
-"""What vitbench and a plugin agree on whatever either's version is: arguments by name, and room for unknown fields.
+"""What vitbench and a plugin agree on regardless of their versions: arguments by name, and room for unknown fields.
 
 A plugin's function gets those of the offered arguments that it names, and all of its options. So vitbench may offer
 more one day, and a function that was written before keeps working. pluggy does the same with the arguments of hooks
@@ -36,8 +36,9 @@ __all__ = [
 ]
 
 API = 1
-"""Version of the contract that this vitbench keeps. It grows with a field or a hook, and never when only an argument
-is offered more."""
+"""Version of the contract that this vitbench implements. It grows when a field or a hook is added, but not when only
+another argument is offered.
+"""
 
 OFFERED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -116,7 +117,7 @@ def call(
         later: what vitbench offers since a later version, by name.
 
     Raises:
-        TypeError: it asks for an argument that is not offered, or has no place for one of its own.
+        TypeError: it takes an argument that is not offered, or does not take one of its own.
     """
     own, later = own or {}, later or {}
     outer = _parameters(function, wrapped=False)
@@ -136,9 +137,9 @@ def call(
     positional: list[object] = []
     for parameter in outer:
         if parameter.name not in given and parameter.default is parameter.empty and parameter.kind not in _VARIADIC:
-            asks = f"{_name_of(function)} asks for {parameter.name!r}, which it is not given."
+            asks = f"{_name_of(function)} takes {parameter.name!r}, which it is not given."
             known = [*offered, *later, *own]
-            raise TypeError(f"{asks}{did_you_mean(parameter.name, known)} It may name: {', '.join(known)}")
+            raise TypeError(f"{asks}{did_you_mean(parameter.name, known)} It may take: {', '.join(known)}")
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             positional.append(given.pop(parameter.name, parameter.default))
     return function(*positional, **given)
@@ -154,7 +155,7 @@ def _parameters(function: Callable[..., Any], *, wrapped: bool) -> list[inspect.
         return list(inspect.signature(function, follow_wrapped=wrapped).parameters.values())
     except ValueError as error:  # written in C
         raise TypeError(
-            f"{_name_of(function)} does not say which arguments it takes; wrap it in a Python function"
+            f"{_name_of(function)} has no signature that Python can read; wrap it in a Python function"
         ) from error
 
 
@@ -256,7 +257,7 @@ def _judged(spec: Declared, owner: str, api: int) -> tuple[list[Exception], list
         faults.append(_unknown(owner, trouble.unknown, known))
     elif trouble.unknown:
         remarks += [
-            f"{owner}: the field {name!r} needs contract {api}, and this vitbench keeps {API}; it is left out"
+            f"{owner}: the field {name!r} needs contract {api}, but this vitbench implements {API}; it is ignored"
             for name in trouble.unknown
         ]
     if trouble.lacking:

@@ -7,17 +7,17 @@ LONGEST = 1000
 
 
 class VitbenchError(Exception):
-    """A mistake or a lack that the user can fix; the message says what is wrong and what to do.
+    """A mistake or something missing that the user can fix; the message says what is wrong and what to do.
 
-    A plugin's function may raise it, too, or one of its kinds: the message is shown as it is.
+    A plugin's function may also raise it or one of its subclasses: the message is shown as it is.
     """
 
     exit_code = 1
-    """What a command ends with; each kind of error has one of its own."""
+    """The exit code of the command; each kind of error has its own."""
 
 
 class UsageError(VitbenchError):
-    """An unknown name, a wrong option, a wrong suite file; in a plugin's function, options that do not go together."""
+    """An unknown name, a wrong option, a wrong suite file; in a plugin's function, options that are incompatible."""
 
     exit_code = 2
 

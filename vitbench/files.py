@@ -44,7 +44,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     try:
         mode = path.stat().st_mode
     except ValueError as error:
-        raise OSError(errno.EINVAL, "its name holds a null character") from error
+        raise OSError(errno.EINVAL, "its name contains a null character") from error
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
@@ -134,7 +134,7 @@ def move_file(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def lock(folder: Path, *, command: str = "vitbench run", remedy: str = "give another --output") -> Iterator[None]:
+def lock(folder: Path, *, command: str = "vitbench run", remedy: str = "choose another --output") -> Iterator[None]:
     """Hold a folder, made where it is missing, for this process alone.
 
     The operating system drops the lock when the process ends in whatever way, so no stale lock is left; the file

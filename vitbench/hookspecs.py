@@ -12,7 +12,8 @@ from vitbench.specs import DatasetSpec, ExporterSpec, FigureSpec, MetricSpec, Mo
 hookspec = pluggy.HookspecMarker("vitbench")
 hookimpl = pluggy.HookimplMarker("vitbench")
 """Marks a function of a plugin as a hook: ``@vitbench.hookimpl``. With ``optionalhook=True``, a hook that this vitbench
-does not know is left out."""
+does not know is ignored.
+"""
 
 
 @hookspec

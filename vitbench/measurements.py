@@ -62,7 +62,7 @@ def blank(spec: MetricSpec, name: str, unit: str = "") -> Measurement:
     """
     own = next((each for each in spec.gives if each.name == name), None)
     if own is None:
-        raise ValueError(f'it gave "{name}", and its spec declares {", ".join(each.name for each in spec.gives)}')
+        raise ValueError(f'it returned "{name}", but its spec declares {", ".join(each.name for each in spec.gives)}')
     unit = unit or (spec.unit if own.unit is None else own.unit)
     shown_unit, scale = own.shown_unit, own.scale
     if unit == spec.unit:

@@ -1,4 +1,4 @@
-"""What the offered callables get and give. Light at run time: torch is named in annotations only.
+"""What the offered callables take and return. Light at run time: torch is named in annotations only.
 
 Shapes: B images in a batch, N images in a split, C channels, H height, W width, K classes.
 """
@@ -47,7 +47,7 @@ __all__ = [
 
 @runtime_checkable
 class ImageSet(Protocol):
-    """What a dataset's `open` gives: one split, in a stable order.
+    """What a dataset's `open` returns: one split, in a stable order.
 
     It offers either ``image(i)``, for images of any size, or ``images(index)``, where all sizes agree:
 
@@ -111,7 +111,7 @@ class TrainVal:
     augmentations: tuple[Augmentation, ...] = ()
     """The changes of an image that keep its label: crop, flip."""
     target: Literal["single_label"] = "single_label"
-    """What the labels say of an image: one class each."""
+    """What the labels mean: one class per image."""
 
     @property
     def num_classes(self) -> int:
@@ -121,13 +121,14 @@ class TrainVal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
-    """What the user allows, over the recipe's own options."""
+    """What the user allows; it overrides the recipe's own options."""
 
     epochs: int | None = None
-    """Passes over the training split; None: as the recipe's options say."""
+    """Passes over the training split; None: set by the recipe's options."""
     steps: int | None = None
-    """Steps of the optimiser at most, which ``--budget`` fixes before the training; None: any number. A recipe that
-    takes more is told of in the record. `vitbench.training.total_steps` and `TrainingLength` keep to it."""
+    """Maximum number of optimiser steps, which ``--budget`` fixes before the training; None: no limit. The record says
+    if a recipe takes more. `vitbench.training.total_steps` and `TrainingLength` keep to it.
+    """
     seconds: float | None = None
     """The time that ``--budget`` gives the training: the length of one that goes by the clock, as
     `vitbench.training.TrainingLength` does where the recipe's option ``by_time`` is true. Others have no use for it."""
@@ -190,8 +191,9 @@ class FitRun:
     build: Callable[[str], nn.Module] = _build_nothing
     """``build(run.options["teacher"])`` makes the model that an option of kind ``model`` names, for the same classes:
     on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of
-    the model in training as they are; where its own size, channels or normalisation are others, they are converted
-    inside. Raises UsageError for a text that no such option holds: what is built belongs to the cell's key."""
+    the model in training as they are; where its own size, channels or normalisation differ, they are converted inside.
+    Raises UsageError for a text that no such option holds: what is built belongs to the cell's key.
+    """
     resume: Callable[[], tuple[int, Mapping[str, Any]] | None] = _nothing_saved
     """``run.resume()`` gives what an earlier attempt at this training, which was killed, saved last: the step and the
     state, its tensors on the CPU; None where there is nothing, or it is damaged, which the user is told. What an
@@ -239,7 +241,8 @@ class TrainStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Predictions:
-    """What a model said of the images that it is judged on, from logits computed once; this is what is stored, too.
+    """What a model predicted for the images that it is judged on, from logits computed once; this is also what is
+    stored.
 
     Logits are whole unless they take more than 256 MiB. The likeliest classes are there in any case: T of them, which
     is all K, or 100 of more.
@@ -300,14 +303,14 @@ class Predictions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageScores:
-    """A metric that is the mean of one value for each test image; the core makes its interval and its paired tests.
+    """A metric that is the mean of one value per test image; the core computes its interval and its paired tests.
 
     Right or wrong (bool) gets Wilson's interval and McNemar's test, any other number a bootstrap over images. The
     interval of a fraction is cut to 0..1.
     """
 
     name: str
-    """Of the measurement."""
+    """Name of the measurement."""
     values: NDArray[np.bool_] | NDArray[np.floating[Any]]
     """bool[N] or float[N], in the order of the predictions."""
 
@@ -316,11 +319,11 @@ class ImageScores:
 class ConfusionScore:
     """A metric that is a function of the confusion matrix; the core resamples the images, paired between models.
 
-    Of more than 5000 classes no matrix is made, and it has no value.
+    For more than 5000 classes no matrix is made, and it has no value.
     """
 
     name: str
-    """Of the measurement."""
+    """Name of the measurement."""
     score: Callable[[NDArray[np.int64]], float]
     """Takes int64[K, K], how many images of each class (rows) were taken for each class (columns). A resample may lack
     a class: NaN leaves it out, and the metric has no interval where that is more than one in twenty."""
@@ -335,7 +338,7 @@ class SampleScore:
     """
 
     name: str
-    """Of the measurement."""
+    """Name of the measurement."""
     score: Callable[[NDArray[np.intp]], float]
     """Takes intp[N], positions of images, some of them several times, others never; first all of them in order. NaN
     leaves a resample out, as above. It is called a thousand times, for a minute at most: prepare before what can be,
@@ -401,11 +404,11 @@ class InTurn:
     speed_ratio: float
     """The model's images per second over the reference's: the median over the quads that count."""
     speed_ratio_of_all: float
-    """The same over all quads, the disturbed ones too."""
+    """The same over all quads, including the disturbed ones."""
     quads: int
     """Groups of four blocks: the model's, the reference's two, the model's again."""
     left_out: int
-    """Of these the ones that the kernel says were disturbed; never more than half."""
+    """The quads among these that the kernel reports as disturbed; never more than half."""
     warnings: tuple[str, ...] = ()
     """What makes the ratio doubtful, in words."""
     errors: tuple[str, ...] = ()
@@ -501,16 +504,16 @@ class Loading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnergyUse:
-    """Energy of forward passes, measured in a pass of its own."""
+    """Energy of forward passes, measured in a separate pass."""
 
     joules: float
-    """All energy that the device took."""
+    """Total energy that the device drew."""
     idle_watts: float
-    """What it takes when idle."""
+    """Power drawn when idle."""
     seconds: float
     """Wall time of the passes."""
     images: int
-    """Images that went through the model."""
+    """Number of images that went through the model."""
     warnings: tuple[str, ...] = ()
     """What may have disturbed it, in words."""
     errors: tuple[str, ...] = ()
@@ -519,7 +522,7 @@ class EnergyUse:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """How near a variant (another precision, compiled, channels last) comes to float32 as it is."""
+    """How closely a variant (another precision, compiled, channels last) agrees with plain float32."""
 
     images: int
     """Images, or samples of noise, that were compared."""
@@ -532,12 +535,12 @@ class Agreement:
     tolerance: float
     """What rounding explains of it at this precision, beside such an offset as the logits share."""
     real_images: bool
-    """False on noise, where the likeliest class says nothing."""
+    """False for noise, where the likeliest class means nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryUse:
-    """Memory of one speed cell, measured in a pass of its own."""
+    """Memory of one speed cell, measured in a separate pass."""
 
     mode: Literal["inference", "training"]
     """Forward passes, or training steps."""
@@ -593,4 +596,4 @@ class Subject:
     energy: EnergyUse | None = None
     """Of a speed cell on a device that has a counter of its energy."""
     agreement: Agreement | None = None
-    """Of a cell that computes otherwise than plain float32: how near it comes to it."""
+    """Of a cell that does not compute in plain float32: how closely it agrees with that."""

@@ -91,12 +91,12 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Verdict(_Data, frozen=True, kw_only=True):
-    """Whether a measurement may be trusted, and why not."""
+    """Whether a measurement can be trusted, and if not, why."""
 
     level: Level = "valid"
     """``warn``: with care; ``invalid``: not at all."""
     reasons: tuple[str, ...] = ()
-    """Why it is not ``valid``, in words."""
+    """Why it is not ``valid``."""
 
 
 class Style(_Data, frozen=True, kw_only=True):
@@ -111,7 +111,7 @@ class Style(_Data, frozen=True, kw_only=True):
     columns: Columns = "main"
     """In which tables it has a column."""
     order: int = 1000
-    """Its place among the columns, the smallest first."""
+    """Its position among the columns, smallest first."""
 
 
 class Ratio(_Data, frozen=True, kw_only=True):
@@ -159,14 +159,14 @@ class Ratio(_Data, frozen=True, kw_only=True):
 class Measurement(_Data, frozen=True, kw_only=True):
     """One measured value with its interval, its raw samples and its verdict.
 
-    `processes` and the last four fields are the core's: these it fills in from the metric's spec, so that results can
-    be read without the plugin.
+    `processes` and the last four fields are set by the core; the last four come from the metric's spec, so that results
+    can be read without the plugin.
     """
 
     name: str
     """That of its metric, or one of the metric's `measurements`."""
     value: float | None
-    """None where it is not available; the verdict's reasons say why."""
+    """None if it is not available; the verdict's reasons say why."""
     unit: str = ""
     """Empty: the unit of the metric's spec."""
     better: Literal["higher", "lower", "neither", ""] = ""
@@ -176,21 +176,25 @@ class Measurement(_Data, frozen=True, kw_only=True):
     high: float | None = None
     """Its upper end."""
     n: int | None = None
-    """What the value rests on: images, samples or processes."""
+    """Number of images, samples or processes that the value is based on."""
     samples: tuple[tuple[float, ...], ...] = ()
-    """Raw samples, one tuple for each process."""
+    """Raw samples, one tuple per process."""
     processes: tuple[float, ...] = ()
-    """The value of each process, in the order in which they ran; empty where one process gave it. The core's."""
+    """The value of each process, in the order in which they ran; empty if a single process measured it. Set by the
+    core.
+    """
     ratio: Ratio | None = None
-    """The same over the reference network's figure, which is what ranks and compares; None where it took no turns."""
+    """The value divided by the reference network's, used for ranking and comparing; None if it was not measured in
+    turn.
+    """
     verdict: Verdict = Verdict()
-    """Whether it may be trusted: the ratio, where it has one."""
+    """Whether the value (the ratio, if it has one) can be trusted."""
     at: tuple[At, ...] = ()
-    """At which cells a row takes it; of several the first that has it."""
+    """The cells from which a row takes it; of several, the first that has it."""
     exact: bool = False
-    """Whether it is known without an error."""
+    """Whether it is known exactly."""
     machine_bound: bool = False
-    """Whether it holds for the machine that made it alone."""
+    """Whether it holds only for the machine that measured it."""
     style: Style = Style()
     """How it is shown."""
 

@@ -1,7 +1,7 @@
 """What plugins offer: one frozen, keyword-only type for each kind of thing. Standard library only.
 
-A callable field holds an import string ``"package.module:function"``, so that listing a plugin imports
-nothing heavy; tests may give the function itself. Such a function gets those of the offered arguments that it names
+A callable field is an import string ``"package.module:function"``, so that listing a plugin imports
+nothing heavy; tests may pass the function itself. Such a function gets the offered arguments that it names
 (`vitbench.contract`).
 """
 
@@ -54,7 +54,7 @@ CropMode = Literal["center", "squash", "border"]
 """How an image of another shape comes into a model's input: its centre, all of it out of shape, or all of it in shape
 with a border around it."""
 SplitName = Literal["train", "val", "test"]
-"""A part of a dataset: to learn from, to choose by, to be scored on."""
+"""A part of a dataset: for training, for choosing, for scoring."""
 Part = Literal[
     "architecture",
     "predictions",
@@ -98,7 +98,7 @@ def load_target(target: Target) -> Callable[..., Any]:
     """Return the function that a spec's import string names.
 
     Raises:
-        UnusableError: the module or the function does not exist, is none, or the module fails to import.
+        UnusableError: the module or the function does not exist, it is not a function, or the module fails to import.
     """
     if not isinstance(target, str):
         return target
@@ -115,7 +115,7 @@ def load_target(target: Target) -> Callable[..., Any]:
 
 
 def unstorable(item: object) -> str:
-    """Return why a value cannot be stored, in words that follow its owner; empty: it can."""
+    """Return why a value cannot be stored, worded to follow its owner's name; empty: it can."""
     if isinstance(item, int) and not -(2**63) <= item < 2**63:
         return f"is too large: {hex(item)[:20]}..." if abs(item) >= 10**100 else f"is too large: {item}"
     if isinstance(item, float) and not math.isfinite(item):
@@ -151,7 +151,7 @@ def _is_count(value: object) -> bool:
 def _freeze_words(owner: str, role: str, words: object) -> tuple[str, ...]:
     """Return several texts as a tuple; one alone would be taken letter by letter."""
     if not isinstance(words, (tuple, list)) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f'{owner}: {role} must be a tuple of texts, such as ("one",) with its comma, not {words!r}')
+        raise ValueError(f'{owner}: {role} must be a tuple of strings, such as ("one",) with its comma, not {words!r}')
     return tuple(words)
 
 
@@ -205,7 +205,7 @@ def _freeze_recipe_options(owner: str, given: object) -> Mapping[str, Mapping[st
 @tolerant
 @dataclass(frozen=True, slots=True)
 class Option(Declared):
-    """What an option may be, and what it means. A bare default in its place stands for ``Option(default)``."""
+    """The default, type and limits of an option. A bare default in its place stands for ``Option(default)``."""
 
     default: OptionValue
     """Its type is the option's: a bool, int, float or str, a tuple of one of these, or None (see `type`)."""
@@ -214,16 +214,17 @@ class Option(Declared):
     """One line for ``vitbench ls --options NAME``."""
     kind: Literal["value", "file", "model"] = "value"
     """``file``: the path of a file, whose SHA-256 belongs to the key of the cells, or empty for none. ``model``, for a
-    recipe: the name of another model, with its options, which `FitRun.build` makes; its code and its files belong to
-    the key, too. Both are text."""
+    recipe: the name of another model, with its options, which `FitRun.build` makes; its code and its files are part of
+    the key as well. Both are strings.
+    """
     type: Literal["", "bool", "int", "float", "str"] = ""
-    """Of the value, or of the items of a tuple, where the default is None or empty. Empty: the default's."""
+    """Type of the value, or of the items of a tuple, if the default is None or empty. Empty: the default's type."""
     choices: tuple[Scalar, ...] = ()
-    """The only values, or items of a tuple, that are taken; empty: any."""
+    """The values, or items of a tuple, that are accepted; empty: any."""
     minimum: float | None = None
-    """The least number that is taken."""
+    """The smallest number that is accepted."""
     maximum: float | None = None
-    """The largest number that is taken."""
+    """The largest number that is accepted."""
 
     def __post_init__(self) -> None:
         default, items = self.default, self.items
@@ -248,7 +249,7 @@ class Option(Declared):
     def _check_bounds(self) -> None:
         """Check that what may be taken is of the option's type, and that there is something."""
         if not isinstance(self.choices, (tuple, list)):
-            raise ValueError(f'has choices that are no tuple, such as ("one",) with its comma: {self.choices!r}')
+            raise ValueError(f'has choices that are not a tuple, such as ("one",) with its comma: {self.choices!r}')
         wanted = ("int", "float") if self.value_type == "float" else (self.value_type,)
         if any(type(choice).__name__ not in wanted for choice in self.choices):
             raise ValueError(f"has choices that are not all {self.value_type}: {', '.join(map(repr, self.choices))}")
@@ -275,7 +276,7 @@ class Option(Declared):
 
     @property
     def items(self) -> tuple[Scalar, ...]:
-        """The default's items; the default itself, where it is one value; none where it is None."""
+        """The default's items; the default itself if it is one value; none if it is None."""
         if isinstance(self.default, tuple):
             return self.default
         return () if self.default is None else (self.default,)
@@ -286,7 +287,7 @@ class Option(Declared):
         return self.type or type(self.items[0]).__name__
 
     def fault(self, value: OptionValue) -> str:
-        """Return what is wrong with a value of the right type, in words that follow its owner; empty: nothing."""
+        """Return what is wrong with a value of the right type, worded to follow its owner's name; empty: nothing."""
         for item in value if isinstance(value, tuple) else (value,):
             if item is None:
                 continue
@@ -307,25 +308,33 @@ INPUT_OPTIONS: Mapping[str, Option] = MappingProxyType(
         "image_size": Option(
             None, type="str", help="Size of its input in pixels: the side of a square, or height x width as in 96x160"
         ),
-        "crop_mode": Option(None, type="str", choices=get_args(CropMode), help="How other shapes come into the input"),
+        "crop_mode": Option(
+            None, type="str", choices=get_args(CropMode), help="How images of other shapes are fitted to the input"
+        ),
     }
 )
-"""What a user can say of the input of any model: the size, of one that takes others than its own, and how images of
-another shape come into it. `build` gets the size as its `image_size`."""
+"""What a user can set for the input of any model: its size, if the model takes other sizes, and how images of other
+shapes are fitted to it. `build` gets the size as its `image_size`.
+"""
 WEIGHTS_OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         "mean": Option((), type="float", help="Mean of each channel of the weights' images, scaled to 0..1"),
         "std": Option((), type="float", help="Their standard deviations"),
-        "interpolation": Option(None, type="str", choices=("bilinear", "bicubic"), help="The filter that resized them"),
+        "interpolation": Option(None, type="str", choices=("bilinear", "bicubic"), help="Filter used to resize them"),
         "crop_fraction": Option(
-            None, type="float", minimum=0.01, maximum=2, help="Side of the input over that of the resized image"
+            None,
+            type="float",
+            minimum=0.01,
+            maximum=2,
+            help="Ratio of the side of the input to that of the resized image",
         ),
         "channels": Option(None, type="int", minimum=1, help="Channels of their input"),
         "class_names": Option("", kind="file", help="A text file: the name of each output's class, one per line"),
     }
 )
-"""What a user can state of a model's weights, on the name of any model that takes a ``checkpoint`` and has no option of
-its own of that name. `build` does not get them."""
+"""What a user can state about a model's weights, for any model that takes a ``checkpoint`` and has no option of that
+name. `build` does not get them.
+"""
 
 
 DATASET_OPTIONS: Mapping[str, Option] = MappingProxyType(
@@ -339,7 +348,7 @@ DATASET_OPTIONS: Mapping[str, Option] = MappingProxyType(
         "lineage": Option(
             None,
             type="str",
-            help="Which making of the dataset its files are, such as TFDS, where they do not say it",
+            help="Which edition of the dataset the files are, such as TFDS, if they do not say",
         ),
     }
 )
@@ -378,19 +387,20 @@ class Preprocess(Declared):
 
     mean: tuple[float, ...]
     """Mean per channel, of images scaled to 0..1; one serves all channels, three serve gray images as their luminance.
-    Data with yet other channels are normalised by the statistics of the training split."""
+    Data with any other number of channels is normalised by the statistics of the training split."""
     std: tuple[float, ...]
     """Standard deviation per channel."""
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     """The filter for resizing, with antialiasing."""
     crop_fraction: float = 1.0
-    """The input's side over that of what images are resized to before their centre is cut out; above 1 it is the other
-    way round, and the images get a margin. It has no meaning where `image_size` follows the data."""
+    """The input's side divided by that to which images are resized before the centre crop; above 1, images are smaller
+    than the input and get a margin. It has no effect if `image_size` follows the data.
+    """
     crop_mode: CropMode = "center"
     """``center`` resizes an image until it covers, ``squash`` each side by itself, ``border`` until all of it
     fits, with a border around it."""
     fill: tuple[float, ...] = ()
-    """What a border is made of, per channel, scaled to 0..1; empty: the mean."""
+    """Colour of the border, per channel, scaled to 0..1; empty: the mean."""
 
     def __post_init__(self) -> None:
         if not all(isinstance(values, (tuple, list)) for values in (self.mean, self.std, self.fill)):
@@ -414,7 +424,8 @@ class ModelSpec(WithOptions):
 
     name: str
     """Short name, unique in the plugin. One that ends in ``*``, such as ``mixer-*``, is an open family, whose members
-    `resolve` completes; of several that fit, the longest counts."""
+    `resolve` completes; if several match, the longest wins.
+    """
     build: Target
     """``build(*, num_classes, image_size, in_channels, **arguments, **options) -> nn.Module``, which maps float
     images ``[B, C, H, W]`` to logits ``[B, K]``; image_size is ``(H, W)``. It may set ``facts: dict[str, str]`` on the
@@ -426,51 +437,59 @@ class ModelSpec(WithOptions):
     image_size: int | tuple[int, int] | None = None
     """Height and width of the input in pixels, or the side of a square one; None follows the data."""
     any_size: bool = False
-    """Whether `build` takes other sizes than `image_size`, too, which users then choose: ``zoo/net:image_size=160``. A
-    model that follows the data takes any. A size that does not do, `build` refuses by UsageError."""
+    """Whether `build` also takes sizes other than `image_size`, which users can then choose:
+    ``zoo/net:image_size=160``. A model that follows the data takes any. build` raises UsageError for a size that it
+    cannot take.
+    """
     in_channels: int | None = None
-    """Input channels. Gray images are repeated where a model asks for more, and colour becomes luminance where it asks
-    for one; no other data fit. None follows the data, but that gray images are repeated to the channels that
-    `preprocess` has values for."""
+    """Input channels. Gray images are repeated if a model needs more channels, and colour becomes luminance if it needs
+    one; other data does not fit. None follows the data, except that gray images are repeated to the channels that
+    `preprocess` has values for.
+    """
     preprocess: Preprocess | None = None
     """Input normalisation; None takes the statistics of the training split."""
     checkpoint_preprocess: Preprocess | None = None
-    """That of checkpoints which say nothing of theirs, for a model that is normalised by the training split where it
-    starts from random weights."""
+    """That of checkpoints which do not state theirs, for a model that is normalised by the training split when it
+    starts from random weights.
+    """
     recipe: str = ""
-    """The recipe it takes where a suite names none, full or of the same plugin; empty: vitbench's own for new models,
-    or that for pretrained ones."""
+    """The recipe to use if a suite names none, a full name or one of the same plugin; empty: vitbench's default for new
+    or for pretrained models.
+    """
     recipe_options: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
     """Its own defaults for the options of recipes, by the recipe's name, written as in `recipe`:
     ``{"supervised": {"lr": 0.1}}``. A suite overrides them, and ``--set`` overrides that. Those of a recipe that is not
-    installed do nothing."""
+    installed are ignored.
+    """
     options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
     """Options by name: bare defaults, whose types they keep, or `Option`. ``checkpoint`` is a file."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments that `build` always gets and that no user sets."""
+    """Keyword arguments that `build` always gets and users cannot set."""
     pretrained_on: str = ""
     """The data its weights were trained on; empty when it starts from random weights."""
     licence: str = ""
-    """Licence of these weights, by its SPDX identifier where it has one: ``Apache-2.0``."""
+    """Licence of these weights, by SPDX identifier if it has one: ``Apache-2.0``."""
     downloads: bool = False
     """Its weights come from the Hugging Face hub, unless option ``pretrained`` is false or ``checkpoint`` is given."""
     revision: Target | None = None
-    """``revision(*, online: bool, **arguments, **options) -> str`` says which weights from the hub `build` would take:
-    the hash of their file or of their commit, which goes into the key of a cell. Where `online` is false, it asks
-    nothing of the network. Empty: not known, since nothing was downloaded yet."""
+    """``revision(*, online: bool, **arguments, **options) -> str`` returns which weights from the hub `build` would
+    use: the hash of their file or commit, which goes into the key of a cell. If `online` is false, it must not use the
+    network. Empty: not known, since nothing has been downloaded yet.
+    """
     class_names: Target | None = None
-    """``class_names(**arguments, **options) -> Iterable[str | Iterable[str]]`` names the classes of the head that its
-    trained weights bring, in the order of the outputs; several names for a class that goes by several, such as a
-    WordNet id and words, none for one of which nothing is known. It is asked where a recipe trains nothing and neither
-    the model's name nor the checkpoint names the classes. None: nothing is known."""
+    """``class_names(**arguments, **options) -> Iterable[str | Iterable[str]]`` names the classes of the head of its
+    trained weights, in the order of the outputs: several names for a class that has several, such as a WordNet id and
+    words, and none for a class that has none. It is called if a recipe trains nothing and neither the model's name nor
+    the checkpoint names the classes. None: nothing is known.
+    """
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("timm",)``."""
     tags: tuple[str, ...] = ()
     """Free words; ``baseline`` marks a model that gets no speed cells and is shown as a baseline."""
     resolve: Target | None = None
-    """For a family: ``resolve(name) -> ModelSpec``; raises LookupError with a sentence for a name it does not know."""
+    """For a family: ``resolve(name) -> ModelSpec``; raises LookupError with a message for an unknown name."""
     members: Target | None = None
-    """For a family: ``members(pattern) -> Iterable[str]`` gives the names that fit a pattern such as ``vit*``, for
+    """For a family: ``members(pattern) -> Iterable[str]`` returns the names that match a pattern such as ``vit*``, for
     ``vitbench ls models 'timm/vit*'``; None: its members are not listed."""
 
     def __post_init__(self) -> None:
@@ -522,7 +541,7 @@ class ModelSpec(WithOptions):
 
     @property
     def is_family(self) -> bool:
-        """Whether it stands for all models whose names begin as its own does."""
+        """Whether it stands for all models whose names begin like its own."""
         return self.name.endswith("*")
 
     @property
@@ -537,14 +556,14 @@ class ModelSpec(WithOptions):
 
     @property
     def stated(self) -> Mapping[str, Option]:
-        """What a user can say of its input and of its weights, beside its options."""
+        """What a user can set for its input and its weights, in addition to its options."""
         known = {**INPUT_OPTIONS, **(WEIGHTS_OPTIONS if "checkpoint" in self.options else {})}
         if not self.takes_sizes:
             del known["image_size"]
         return {name: option for name, option in known.items() if name not in self.options}
 
     def build_arguments(self, options: Mapping[str, OptionValue]) -> dict[str, Any]:
-        """Return the keyword arguments that `build` gets beside what it is offered, of complete options."""
+        """Return the keyword arguments that `build` gets in addition to what it is offered, given complete options."""
         others = {*self.stated, *INPUT_OPTIONS} - {*self.options}
         return {**self.arguments, **{name: value for name, value in options.items() if name not in others}}
 
@@ -557,16 +576,17 @@ class ModelSpec(WithOptions):
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetSpec(WithOptions):
-    """A dataset with a train and a test split, perhaps others, or a layout that any folder of images can have."""
+    """A dataset with a train and a test split, and possibly others, or a layout that any folder of images can have."""
 
     name: str
     """Short name, unique in the plugin."""
     open: Target
     """``open(*, root: Path | None, split: "train" | "test", download: bool, **options) -> ImageSet | None``; root is
-    None where `needs_root` is false. Raises `FileNotFoundError` when nothing is at root, ValueError with one sentence
-    (and the path) when what is there cannot be used. None: there is no such split in these files. It may name
-    ``classes: int | None``, too: how many classes the dataset has that is asked for by name, None where any is
-    accepted."""
+    None where `needs_root` is false. Raises `FileNotFoundError` if there is nothing at root, ValueError with one
+    sentence (and the path) if what is there cannot be used. Returns None if these files have no such split. It may also
+    take ``classes: int | None``: the number of classes of the dataset that is asked for by name, or None if any number
+    is accepted.
+    """
     summary: str
     """One line for ``vitbench ls datasets``."""
     classes: int | None = None
@@ -574,25 +594,25 @@ class DatasetSpec(WithOptions):
     shape: tuple[int, int, int] | None = None
     """Channels, height, width; None: known when opened, or mixed."""
     sizes: Mapping[str, int] = field(default_factory=dict)
-    """Images in each split, where fixed."""
+    """Number of images in each split, if fixed."""
     splits: tuple[SplitName, ...] = ("train", "test")
-    """The splits that `open` is asked for; with "val" among them, a validation split is not cut from train."""
+    """The splits that `open` is asked for; if "val" is among them, no validation split is taken from train."""
     downloads: bool = False
     """Whether `open` can download it into root."""
     needs_root: bool = True
-    """Whether it reads files at root; false for data that ship with a package."""
+    """Whether it reads files at root; false for data that ships with a package."""
     detect: Target | None = None
-    """For a layout: ``detect(root: Path) -> bool`` says whether a folder has it."""
+    """For a layout: ``detect(root: Path) -> bool`` returns whether a folder has it."""
     augmentations: tuple[Augmentation, ...] = ("crop", "flip")
-    """The changes of an image that keep its label."""
+    """Changes to an image that preserve its label."""
     options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
     """Options by name, such as the fold or the severity of a corruption: ``--dataset mine/shades:fold=2``."""
     target: Literal["single_label"] = "single_label"
-    """What the labels say of an image: one class each."""
+    """What the labels mean: one class per image."""
     licence: str = ""
     """Licence or terms of the images."""
     source: str = ""
-    """Where the data come from."""
+    """Where the data comes from."""
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("pyarrow",)``."""
     lineage: str = ""
@@ -625,19 +645,19 @@ class DatasetSpec(WithOptions):
 
     @property
     def stated(self) -> Mapping[str, Option]:
-        """What a user can ask of any dataset, beside its options."""
+        """What a user can set for any dataset, in addition to its options."""
         return {name: option for name, option in DATASET_OPTIONS.items() if name not in self.options}
 
     @property
     def is_layout(self) -> bool:
-        """Whether it opens any folder in its layout, and is not a dataset by itself."""
+        """Whether it opens any folder that has its layout, rather than one dataset."""
         return self.detect is not None
 
 
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipeSpec(WithOptions):
-    """A way to get from a built model to the model that is evaluated."""
+    """How a built model becomes the model that is evaluated."""
 
     name: str
     """Short name, unique in the plugin."""
@@ -648,20 +668,22 @@ class RecipeSpec(WithOptions):
     options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
     """Options by name: bare defaults, whose types they keep, or `Option`."""
     step: Target | None = None
-    """``step(model: nn.Module, run: FitRun) -> TrainStep``: the step that `fit` takes, optimiser included, which is
-    what the training speed of its models is measured by. The model is as it is to be called: on its device, compiled
-    where the run says so (the second that `vitbench.training.on_device` returns). None: theirs is measured by a step
-    of fused AdamW, and tables say so."""
+    """``step(model: nn.Module, run: FitRun) -> TrainStep``: the step that `fit` takes, including the optimiser; the
+    training speed of its models is measured with it. The model is ready to be called: on its device, compiled if the
+    run says so (the second that `vitbench.training.on_device` returns). None: training speed is measured with a step of
+    fused AdamW, and tables say so.
+    """
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("peft",)``."""
     model_options: Mapping[str, OptionValue] = field(default_factory=dict)
-    """Defaults that a model has under this recipe, where it offers options of these names."""
+    """Defaults of a model under this recipe, if it has options of these names."""
     trains: bool = True
-    """Whether `fit` changes weights; where it does not, they are not stored again."""
+    """Whether `fit` changes weights; if not, they are not stored again."""
     chooses: bool | Mapping[str, OptionValue] = True
-    """Whether `fit` chooses anything by the validation images, such as the best epoch: always, never, or where one of
-    its options has the value given here, as in ``{"keep": "best"}``. Scores on images that were chosen by are too high,
-    and ``--split val`` marks them. A recipe that does not say is taken to choose."""
+    """Whether `fit` chooses anything by the validation images, such as the best epoch: always, never, or if one of its
+    options has the value given here, as in ``{"keep": "best"}``. Scores on images used for choosing are too high, and
+    ``--split val`` marks them. By default a recipe is assumed to choose.
+    """
 
     def __post_init__(self) -> None:
         _check_name("recipe", self.name)
@@ -683,7 +705,7 @@ class RecipeSpec(WithOptions):
                     raise ValueError(f"{owner}: chooses: {name} {fault}")
 
     def chooses_under(self, options: Mapping[str, OptionValue]) -> str:
-        """Return in words what makes `fit` choose by the validation images under some options; empty: nothing does."""
+        """Return what makes `fit` choose by the validation images under some options, as text; empty: nothing does."""
         if isinstance(self.chooses, bool):
             return "as it always does" if self.chooses else ""
         return ", ".join(f"{name}={value}" for name, value in self.chooses.items() if options.get(name) == value)
@@ -697,25 +719,26 @@ _ANYWHERE: tuple[At, ...] = ("fixed_batch", "batch_1", "training", "quality")
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasurementSpec(Declared):
-    """One of several measurements that a metric gives. What is None is as the metric says."""
+    """One of several measurements of a metric. Fields that are None are taken from the metric."""
 
     name: str
-    """The measurement's name, unique among all metrics: tables, JSON and CSV know it by this alone. None begins with
-    ``largest_batch``."""
+    """The measurement's name, unique among all metrics: tables, JSON and CSV identify it by name only. It must not
+    begin with ``largest_batch``.
+    """
     unit: str | None = None
     """Unit of the value."""
     better: Literal["higher", "lower", "neither"] | None = None
     """Which direction is better."""
     title: str | None = None
-    """Head of its column; None: its name."""
+    """Header of its column; None: its name."""
     shown_unit: str | None = None
-    """The unit for people."""
+    """The unit shown to users."""
     scale: float | None = None
     """What its value is multiplied by for `shown_unit`."""
     columns: Columns | None = None
     """In which tables it has a column."""
     order: int | None = None
-    """Its place among the columns, the smallest first."""
+    """Its position among the columns, smallest first."""
 
     def __post_init__(self) -> None:
         _check_measurement(f"measurement {self.name}", self.name)
@@ -725,7 +748,7 @@ class MeasurementSpec(Declared):
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricSpec(WithOptions):
-    """A measurement, or several, made of parts of a cell."""
+    """One or more measurements, computed from parts of a cell."""
 
     name: str
     """Short name, unique in the plugin."""
@@ -741,27 +764,30 @@ class MetricSpec(WithOptions):
     summary: str
     """One line for ``vitbench ls metrics``."""
     measurements: tuple[str | MeasurementSpec, ...] = ()
-    """What it gives, where that is several; empty: one measurement, of the metric's name."""
+    """Its measurements, if there are several; empty: one measurement, with the metric's name."""
     at: At | tuple[At, ...] = ()
-    """At which cells it is taken. Of several cells a row takes the first that has it. Empty: where the parts are: of
-    ``architecture`` alone any cell, of ``startup`` single images, of other parts of a speed cell the fixed batch."""
+    """The cells at which it is measured. Of several cells, a row takes the first that has it. Empty: where the parts
+    are: of ``architecture`` alone any cell, of ``startup`` single images, of other parts of a speed cell the fixed
+    batch.
+    """
     exact: bool = False
-    """Whether it is known without an error, as a number of parameters is."""
+    """Whether it is known exactly, like a number of parameters."""
     machine_bound: bool | None = None
-    """Whether it holds for the machine that made it alone; None: where one of the parts is a time, memory or energy."""
+    """Whether it holds only for the machine that measured it; None: if one of the parts is a time, memory or energy."""
     title: str | None = None
-    """Head of its column; None: its name."""
+    """Header of its column; None: its name."""
     shown_unit: str | None = None
-    """The unit for people; None: ``%`` for a fraction, else `unit`."""
+    """The unit shown to users; None: ``%`` for a fraction, else `unit`."""
     scale: float | None = None
     """What its value is multiplied by for `shown_unit`; None: 100 for a fraction, else 1."""
     columns: Columns = "main"
     """In which tables it has a column."""
     order: int = 1000
-    """Its place among the columns, the smallest first; those of vitbench's own metrics are below 1000."""
+    """Its position among the columns, smallest first; those of vitbench's own metrics are below 1000."""
     requires: tuple[str, ...] = ()
-    """Modules that must be importable; without one it has no value. A metric of predictions and training alone is made
-    when the library is there, others when their cells run again."""
+    """Modules that must be importable; without one it has no value. A metric that needs only predictions and training
+    is computed once the module is there, others when their cells run again.
+    """
     options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
     """Options by name, such as a level, set by ``[metrics.NAME]`` of a suite or by ``--set NAME.OPTION=VALUE``. They
     are in the name of each value, ``time:level=0.9``, and in the title of its column, which must have all of them in
@@ -790,9 +816,9 @@ class MetricSpec(WithOptions):
             _check_measurement(owner, self.name)
         given = tuple(MeasurementSpec(name=m) if isinstance(m, str) else m for m in self.measurements)
         if not all(isinstance(each, MeasurementSpec) for each in given):
-            raise ValueError(f"{owner}: measurements must hold names or MeasurementSpec, not {self.measurements!r}")
+            raise ValueError(f"{owner}: measurements must contain names or MeasurementSpec, not {self.measurements!r}")
         if len({each.name for each in given}) < len(given):
-            raise ValueError(f"{owner}: measurements must hold each name once")
+            raise ValueError(f"{owner}: measurements must contain each name once")
         object.__setattr__(self, "measurements", given)
         object.__setattr__(self, "options", _freeze_options(owner, self.options, "measure"))
         self._check_titles(owner)
@@ -810,7 +836,7 @@ class MetricSpec(WithOptions):
                     raise ValueError(f"{owner}: title {title!r} cannot be formatted: {error!r}") from error
                 if not re.search(rf"\{{{name}[:}}!]", title):
                     raise ValueError(
-                        f'{owner}: title must tell the option {name}, such as "to {{{name}}}", not {title!r}'
+                        f'{owner}: title must mention the option {name}, such as "to {{{name}}}", not {title!r}'
                     )
 
     @property
@@ -820,12 +846,12 @@ class MetricSpec(WithOptions):
 
     @property
     def gives(self) -> tuple[MeasurementSpec, ...]:
-        """Its measurements; a single one has its name."""
+        """Its measurements; a single one has the metric's name."""
         return cast("tuple[MeasurementSpec, ...]", self.measurements) or (MeasurementSpec(name=self.name),)
 
     @property
     def taken_at(self) -> tuple[At, ...]:
-        """The cells that it is taken at, the first that counts first."""
+        """The cells at which it is measured, in order of preference."""
         parts = set(self.parts)
         if self.at:
             return cast("tuple[At, ...]", self.at)
@@ -839,7 +865,7 @@ class MetricSpec(WithOptions):
 
     @property
     def holds_for_machine(self) -> bool:
-        """Whether it holds for the machine that made it alone."""
+        """Whether it holds only for the machine that measured it."""
         return bool(_OF_MACHINE & set(self.parts)) if self.machine_bound is None else self.machine_bound
 
 
@@ -847,7 +873,7 @@ def _check_measurement(owner: str, name: str) -> None:
     """Check the name of a measurement."""
     _check_name("measurement", name)
     if name in RESERVED:
-        raise ValueError(f"{owner}: {name} is the name of a column that each table has; choose another name")
+        raise ValueError(f"{owner}: {name} is the name of a column that every table has; choose another name")
 
 
 def _check_shown(owner: str, spec: MetricSpec | MeasurementSpec) -> None:
@@ -867,7 +893,7 @@ def _check_shown(owner: str, spec: MetricSpec | MeasurementSpec) -> None:
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureSpec(WithOptions):
-    """A look into a trained model: pictures, and perhaps measurements of how far to believe them."""
+    """A look into a trained model: pictures, and optionally measurements of how far to trust them."""
 
     name: str
     """Short name, unique in the plugin."""
@@ -877,8 +903,9 @@ class FigureSpec(WithOptions):
     summary: str
     """One line for ``vitbench ls figures``."""
     needs: tuple[FigurePart, ...] = ()
-    """What it cannot do without: ``predictions``, or ``kept`` tensors of the recipe. Weights and test images are there
-    in any case."""
+    """What it requires: ``predictions``, or ``kept`` tensors of the recipe. Weights and test images are always
+    available.
+    """
     options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
     """Options by name. ``layer``, ``head`` and ``target`` (a class) are those that ``vitbench explain`` sets."""
     requires: tuple[str, ...] = ()
@@ -899,14 +926,15 @@ class FigureSpec(WithOptions):
 @tolerant
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExporterSpec(WithOptions):
-    """A format that `vitbench export` writes: what another tool reads of a results folder."""
+    """A format that `vitbench export` writes, for another tool to read."""
 
     name: str
     """Short name, unique in the plugin."""
     write: Target
-    """``write(results: vitbench.exporting.ExportedResults, output: pathlib.Path, **options)``: writes files into the
-    folder `output`, which exists, and nothing anywhere else. It may return notes for the user, one line of text each:
-    what it left out, or how to open the files. UsageError and UnusableError end the command with their sentence."""
+    """``write(results: vitbench.exporting.ExportedResults, output: pathlib.Path, **options)``: writes files to the
+    existing folder `output`, and nowhere else. It may return notes for the user, one line each: what it left out, or
+    how to open the files. UsageError and UnusableError end the command with their sentence.
+    """
     summary: str
     """One line for ``vitbench ls exporters``."""
     options: Mapping[str, OptionValue | Option] = field(default_factory=dict)
@@ -914,7 +942,7 @@ class ExporterSpec(WithOptions):
     requires: tuple[str, ...] = ()
     """Modules that must be importable, such as ``("mlflow",)``."""
     install: str = ""
-    """The command that installs them, for the message where one is missing, such as ``pip install mlflow``."""
+    """The command that installs them, for the message if one is missing, such as ``pip install mlflow``."""
 
     def __post_init__(self) -> None:
         _check_name("exporter", self.name)

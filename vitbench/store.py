@@ -39,7 +39,7 @@ __all__ = ["FILE_NAME", "IMPORTED", "Contents", "Run", "Store", "blob_digest", "
 
 FILE_NAME = "vitbench.sqlite"
 IMPORTED = "import-"
-"""How the id of a run begins that stands for somebody else's."""
+"""How the id of a run begins that stands for someone else's."""
 _FILES = ("weights", "predictions", "scores", "logs", "kept", "checkpoints", "figures")
 """Folders of the files of cells, each named by a cell's key."""
 _JOB = ".job-"
@@ -103,9 +103,9 @@ _LEAST_ROW = 200
 """Bytes of any row of these, at least."""
 _MOST_NAMED = 5
 _COMPLAINTS = {
-    "SQLITE_NOTADB": "is not a vitbench store; move it away or name another --output",
-    "SQLITE_CORRUPT": "is damaged; restore it from a copy or name another --output",
-    "SQLITE_READONLY": "cannot be written; make it writable or name another --output",
+    "SQLITE_NOTADB": "is not a vitbench store; move it away or choose another --output",
+    "SQLITE_CORRUPT": "is damaged; restore it from a copy or choose another --output",
+    "SQLITE_READONLY": "cannot be written; make it writable or choose another --output",
     "SQLITE_CANTOPEN": "cannot be opened; check the permissions of the file and of its folder",
     "SQLITE_FULL": "cannot grow because the disk is full; free some space and run the same command to resume",
     "SQLITE_BUSY": "is in use by another process; wait for it and try again",
@@ -135,7 +135,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def imported(self) -> bool:
-        """Whether it stands for runs of somebody else, whose results were imported."""
+        """Whether it stands for someone else's runs, whose results were imported."""
         return self.id.startswith(IMPORTED)
 
     @property
@@ -185,7 +185,7 @@ class Store:
         path = folder / FILE_NAME
         if not _exists(path):
             if not create:
-                raise StoreError(f"{folder} holds no results; name the folder that vitbench run wrote to.")
+                raise StoreError(f"{folder} contains no results; give the folder that vitbench run wrote to.")
             _make_folders(folder)
         with _errors_of(path):
             connection = sqlite3.connect(
@@ -213,7 +213,7 @@ class Store:
 
     @classmethod
     def open_foreign(cls, path: Path) -> Self:
-        """Open a store that somebody else may have made up, to read it: a copy that nothing else writes.
+        """Open a store that someone else may have made up, to read it: a copy that nothing else writes.
 
         Nothing in it runs: it has the tables and triggers of a store and no others, and those never fire when it is
         read.
@@ -393,7 +393,7 @@ class Store:
             return RANK_BY
         if not runs:
             raise StoreError(
-                f"{self.folder} holds no run yet; start one with vitbench run --output {quote(str(self.folder))}"
+                f"{self.folder} contains no run yet; start one with vitbench run --output {quote(str(self.folder))}"
             )
         return runs[-1].rank_by
 
@@ -470,7 +470,7 @@ class Store:
         try:
             folder = tempfile.TemporaryDirectory(prefix=f"{_JOB}{key}-", dir=self.folder)
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be written ({error.strerror}); name another --output") from error
+            raise StoreError(f"{self.folder} cannot be written ({error.strerror}); choose another --output") from error
         with folder as name:
             yield Path(name)
 
@@ -600,7 +600,7 @@ def _make_folders(folder: Path) -> None:
         for name in _FILES:
             (folder / name).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"{folder} cannot be written ({error.strerror}); name another --output") from error
+        raise StoreError(f"{folder} cannot be written ({error.strerror}); choose another --output") from error
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:
@@ -618,7 +618,7 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         age = "an earlier" if version < SCHEMA else "a later"
         raise StoreError(
             f"{path} was written by {age} version of vitbench (store version {version}; "
-            f"this one reads {OLDEST_SCHEMA} to {SCHEMA}); name another --output or folder, or use the vitbench that "
+            f"this one reads {OLDEST_SCHEMA} to {SCHEMA}); choose another --output or folder, or use the vitbench that "
             "wrote it"
         )
 

@@ -13,14 +13,14 @@ def vitbench_models() -> Iterator[vitbench.ModelSpec]:
     yield vitbench.ModelSpec(
         name="majority",
         build="vitbench_baselines.majority:build",
-        summary="Always says the most frequent class of the training images",
+        summary="Always predicts the most frequent class of the training images",
         recipe="baseline/majority",
         tags=("baseline",),
     )
     yield vitbench.ModelSpec(
         name="knn-pixels",
         build="vitbench_baselines.knn:build",
-        summary="Vote of the nearest training images, by Euclidean distance of pixels (at most 32 x 32)",
+        summary="Vote of the nearest training images, by Euclidean distance between pixels (at most 32 x 32)",
         recipe="baseline/knn",
         tags=("baseline",),
     )
@@ -38,7 +38,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
     yield vitbench.RecipeSpec(
         name="knn",
         fit="vitbench_baselines.knn:fit",
-        summary="Keep the training images; only for baseline/knn-pixels",
-        options={"k": vitbench.Option(5, minimum=1, help="Neighbours that vote")},
+        summary="Store the training images; only for baseline/knn-pixels",
+        options={"k": vitbench.Option(5, minimum=1, help="Number of neighbours that vote")},
         chooses=False,
     )

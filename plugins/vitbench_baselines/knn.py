@@ -90,7 +90,7 @@ def build(*, num_classes: int, image_size: tuple[int, int], in_channels: int) ->
 def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     """Store the images of ``data.train``, preprocessed as the model will see them."""
     if not isinstance(model, PixelNeighbours):
-        raise UsageError("the recipe baseline/knn fits baseline/knn-pixels only; name another recipe")
+        raise UsageError("the recipe baseline/knn fits baseline/knn-pixels only; choose another recipe")
     if run.options["k"] < 1:
         raise UsageError(f"k must be at least 1, not {run.options['k']}")
     rows, labels = [], []

@@ -36,7 +36,7 @@ def build(*, num_classes: int, image_size: tuple[int, int], in_channels: int) ->
 def fit(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     """Set the logits to the logarithms of the class frequencies of ``data.train``."""
     if not isinstance(model, Majority):
-        raise UsageError("the recipe baseline/majority fits baseline/majority only; name another recipe")
+        raise UsageError("the recipe baseline/majority fits baseline/majority only; choose another recipe")
     model.to(run.device)
     counts = torch.bincount(torch.from_numpy(data.train.labels), minlength=data.num_classes) + 1
     model.logits.copy_((counts / counts.sum()).log())

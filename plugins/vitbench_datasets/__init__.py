@@ -67,17 +67,19 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
     yield vitbench.DatasetSpec(
         name="file-list",
         open="vitbench_datasets.file_list:open_file_list",
-        summary="images that a list or table names: train.txt, test.txt with lines of path and label; labels.csv; or "
-        "labels=FILE, wherever it lies",
+        summary="images named in a list or table: train.txt, test.txt with lines of path and label; labels.csv; "
+        "or labels=FILE, wherever it is",
         detect="vitbench_datasets.file_list:detect",
         splits=("train", "val", "test"),
         options={
             "labels": vitbench.Option(
-                "", kind="file", help="The list or table (CSV, JSON, text) of labels; empty: as found in the folder"
+                "",
+                kind="file",
+                help="The list or table (CSV, JSON, text) of labels; empty: the one found in the folder",
             ),
-            "path_column": vitbench.Option("", help="Column of a table with the paths; empty: known by its name"),
-            "label_column": vitbench.Option("", help="Column with the labels; empty: known by its name"),
-            "split_column": vitbench.Option("", help="Column with train, val or test; empty: known by its name"),
+            "path_column": vitbench.Option("", help="Column of a table with the paths; empty: detected by name"),
+            "label_column": vitbench.Option("", help="Column with the labels; empty: detected by name"),
+            "split_column": vitbench.Option("", help="Column with train, val or test; empty: detected by name"),
         },
     )
     yield vitbench.DatasetSpec(
@@ -90,16 +92,17 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
     yield vitbench.DatasetSpec(
         name="parquet",
         open="vitbench_datasets.parquet:open_parquet",
-        summary="Parquet files of a hub: train-*, validation-*, test-* or some of them; columns image or img, label",
+        summary="Parquet files as on the Hugging Face hub: train-*, validation-*, test-* or some of them; columns "
+        "image or img, label",
         detect="vitbench_datasets.parquet:detect",
         splits=("train", "val", "test"),
-        options={"label_column": vitbench.Option("", help="Column with the labels; empty: known by its name")},
+        options={"label_column": vitbench.Option("", help="Column with the labels; empty: detected by name")},
         requires=("pyarrow",),
     )
     yield vitbench.DatasetSpec(
         name="webdataset",
         open="vitbench_datasets.webdataset:open_webdataset",
-        summary="tar files of a webdataset: train/*.tar, test/*.tar or train-*.tar; images with KEY.cls",
+        summary="tar files in WebDataset format: train/*.tar, test/*.tar or train-*.tar; images with KEY.cls",
         detect="vitbench_datasets.webdataset:detect",
         splits=("train", "val", "test"),
     )
@@ -157,13 +160,13 @@ def _in_mnists_format() -> Iterator[vitbench.DatasetSpec]:
     yield vitbench.DatasetSpec(
         name="emnist",
         open="vitbench_datasets.mnist:open_emnist",
-        summary="EMNIST: handwritten digits and letters of 28x28 pixels, 47 classes unless another subset is asked for",
+        summary="EMNIST: handwritten digits and letters of 28x28 pixels, 47 classes unless another subset is selected",
         shape=shape,
         downloads=True,
         augmentations=("crop",),
         options={
             "subset": vitbench.Option(
-                "balanced", help="which of its six datasets, by the names of its authors", choices=_EMNIST_SUBSETS
+                "balanced", help="Which of its six datasets, as its authors name them", choices=_EMNIST_SUBSETS
             )
         },
         licence="none stated",

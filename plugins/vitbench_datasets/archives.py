@@ -56,7 +56,7 @@ def fetch(name: str, root: Path) -> None:
 
     Raises:
         OSError: no address can be reached, or what came has another checksum.
-        ValueError: an archive is damaged, or holds files that would lie outside of the folder.
+        ValueError: an archive is damaged, or holds files that would be extracted outside the folder.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=".download-") as temporary:
@@ -88,7 +88,7 @@ def unpack(archive: Path, folder: Path) -> None:
             with zipfile.ZipFile(archive) as zipped:
                 for name in zipped.namelist():
                     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                        raise ValueError(f"{name} would lie outside of the folder")
+                        raise ValueError(f"{name} would be extracted outside the folder")
                 zipped.extractall(folder)
             return
         with tarfile.open(archive) as tarred:
@@ -97,8 +97,8 @@ def unpack(archive: Path, folder: Path) -> None:
                 tarfile.data_filter(member, str(folder))
             tarred.extractall(folder, members, filter="data")
     except tarfile.FilterError as error:
-        raise ValueError(f"{archive.name} is refused, and not unpacked: {error}") from error
+        raise ValueError(f"{archive.name} is refused and was not unpacked: {error}") from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{archive.name} is damaged: {error}") from error
     except ValueError as error:
-        raise ValueError(f"{archive.name} is refused, and not unpacked: {error}") from error
+        raise ValueError(f"{archive.name} is refused and was not unpacked: {error}") from error

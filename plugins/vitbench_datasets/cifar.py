@@ -103,7 +103,7 @@ def _load_batch(path: Path, labels_key: str) -> tuple[NDArray[np.uint8], NDArray
     except KeyError as error:
         raise ValueError(f"{path} has no entry {error}") from error
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (len(labels), 3072):
-        raise ValueError(f"{path} must hold uint8 pixels of shape [{len(labels)}, 3072], one row for each label")
+        raise ValueError(f"{path} must contain uint8 pixels of shape [{len(labels)}, 3072], one row per label")
     return pixels.reshape(-1, 3, 32, 32), labels
 
 
@@ -114,7 +114,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         """Return the constructor for one of numpy's own names, under whichever module numpy had it."""
         if module.partition(".")[0] == "numpy" and name in _REBUILDERS:
             return _REBUILDERS[name]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not part of an array")
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which an array does not need")
 
 
 # Asked of numpy itself, whose private modules these functions move between from version to version.
@@ -136,7 +136,7 @@ def _unpickle(path: Path) -> dict[str, Any]:
         except Exception as error:
             raise ValueError(f"cannot read {path}: {error or type(error).__name__}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a dictionary, not {type(content).__name__}")
+        raise ValueError(f"{path} must contain a dictionary, not {type(content).__name__}")
     return {_text(key): value for key, value in content.items()}
 
 

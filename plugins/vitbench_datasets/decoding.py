@@ -41,8 +41,8 @@ _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "
 
 _TRANSPARENT, _FRAMES, _METADATA = 1, 2, 4
 _WORDS = {
-    _TRANSPARENT: "transparent, laid over white",
-    _FRAMES: "of several frames, of which the first is taken",
+    _TRANSPARENT: "transparent, composited on white",
+    _FRAMES: "with several frames, of which the first is used",
     _METADATA: "with unreadable metadata, which is ignored",
 }
 """What had to be done to an image that is more than reading it."""
@@ -192,11 +192,11 @@ def _joined(upper: NDArray[np.uint8], lower: NDArray[np.uint8]) -> NDArray[np.ui
 def _whole_numbers(image: Image.Image) -> NDArray[np.uint16]:
     """Return a gray image: uint16[H, W]. Pillow's own conversion to 8 bits would clip it."""
     if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, whose scale nothing says; save it with 8 or 16 bits")
+        raise ValueError("its pixels are floating-point numbers of unknown scale; save it with 8 or 16 bits")
     values = np.asarray(image)
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 0xFFFF:
-        raise ValueError(f"its values go from {low} to {high}; save it with 8 or 16 bits, from 0 on")
+        raise ValueError(f"its values go from {low} to {high}; save it with 8 or 16 bits, starting at 0")
     return values.astype(np.uint16)
 
 

@@ -3,7 +3,7 @@
 **Lists**: ``train800.txt``, ``val200.txt``, ``train800val200.txt`` and ``test.txt``, or ``train.txt``, ``val.txt`` and
 ``test.txt``. Each line is a path and a label, as Caffe had it and as the PyTorch forks of VTAB-1k read it (NOAH, SSF,
 V-PETL-Bench). train800 is the training split and val200 the validation split, so that a recipe chooses by the second.
-The list of both, on which it may train last, must hold exactly their images. Labels count the classes, or are names.
+The list of both, on which it may train last, must contain exactly their images. Labels count the classes, or are names.
 
 **Tables** (`label_tables`): one for each split (``train.csv``, ``test.json``), one with a column of splits, or one
 of no split; in the folder, or in the folder of a split. The option ``labels`` names one, wherever it lies.
@@ -130,7 +130,7 @@ def _check_both(lists: Mapping[Kind, Listing], finder: Finder, train: Sequence[P
         if not places:
             raise ValueError(
                 f"{lists['trainval'].at(entry)}: {shown_path(entry.path)} with label {entry.label} is neither in "
-                f"{lists['train'].name} nor in {lists['val'].name}; it must hold their images and no others"
+                f"{lists['train'].name} nor in {lists['val'].name}; it must list exactly their images"
             )
         places.pop()
     left = [where for places in wanted.values() for where in places]

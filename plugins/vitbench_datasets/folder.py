@@ -95,13 +95,13 @@ class _LeftOut:
     def notes(self, where: str) -> Iterator[str]:
         """Give a sentence on what is left out, and one on what was taken from sub-folders."""
         kinds = [f"{count:,} {suffix}" for suffix, count in self.suffixes.most_common()]
-        parts = [f"in no image format that this Pillow reads ({listed(kinds)})"] if kinds else []
+        parts = [f"in image formats that this Pillow cannot read ({listed(kinds)})"] if kinds else []
         parts += [f"{reason} ({count:,})" for reason, count in sorted(self.reasons.items()) if count]
         if parts:
             yield f"files left out in {where}: {', '.join(parts)}"
         if self.deeper:
             folders = [f"{count:,} in {folder}" for folder, count in sorted(self.deeper.items())]
-            yield f"images in sub-folders of class folders of {where} belong to the class: {listed(folders)}"
+            yield f"images in subfolders of class folders of {where} belong to the class: {listed(folders)}"
 
 
 def detect(root: Path) -> bool:
@@ -141,14 +141,14 @@ def open_folder(*, root: Path, split: SplitName, download: bool = False) -> Imag
     """
     layout = find_layout(root)
     if not layout.folders:
-        raise ValueError("there is no image in a class folder (<class>/*), nor in one of train/, val/ or test/")
+        raise ValueError("there are no images in class folders (<class>/*), nor in train/, val/ or test/")
     if split not in layout.folders:
         return None
     images = _scan(layout.folders[split], root, (_described(layout, root),))
     if len(images.class_names) == 1 and images.class_names[0].casefold() in OUTER_FOLDERS:
         raise ValueError(
-            f"{images.class_names[0]}/ holds images, and nothing says which labels they have; put them into "
-            "class folders (<class>/*), or a table beside them (labels.csv with the columns path and label)"
+            f"{images.class_names[0]}/ contains images without labels; put them into class folders (<class>/*), "
+            "or add a table (labels.csv with the columns path and label)"
         )
     return images
 
@@ -174,7 +174,7 @@ def _shown(folder: Path, root: Path) -> str:
 
 
 def find_layout(root: Path, depth: int = 0) -> Layout:
-    """Return where the splits lie in `root`; no folder where it holds no images in folders.
+    """Return where the splits lie in `root`; no folder where it contains no images in folders.
 
     Raises:
         FileNotFoundError: `root` does not exist.
@@ -192,7 +192,7 @@ def find_layout(root: Path, depth: int = 0) -> Layout:
         inner = {folder: layout for folder in held if (layout := _splits_in(folder, folders_in(folder)))}
         if len(inner) > 1:
             names = listed([f"{folder.name}/" for folder in inner])
-            raise ValueError(f"it holds several datasets, {names}; give the folder of one of them")
+            raise ValueError(f"it contains several datasets, {names}; give the folder of one of them")
         if inner:
             [(folder, layout)] = inner.items()
             return _beside(layout, [other for other in folders if other != folder])
@@ -220,7 +220,7 @@ def _splits_in(base: Path, folders: list[Path]) -> Layout | None:
     flat = [folder.name for folder, what in held.items() if what == "images"]
     empty = [folder.name for folder, what in held.items() if not what and split_of(folder.name) == "test"]
     if not {"val", "test"} & {*taken} and (flat or empty):
-        what = f"{flat[0]}/ holds images, but no class folders" if flat else f"{empty[0]}/ holds no image"
+        what = f"{flat[0]}/ contains images but no class folders" if flat else f"{empty[0]}/ contains no images"
         raise ValueError(f"{what}: put its images into class folders (<class>/*), or remove it")
     layout = Layout(folders={s: _class_base(taken[s]) for s in SPLITS if s in taken}, is_split=True)
     return _beside(layout, [folder for folder in folders if folder not in taken.values()])
@@ -254,23 +254,23 @@ def _refuse_unclear(held: Mapping[Path, str]) -> None:
     named = [folder.name for folder in held if resembles_split(folder.name)]
     if len(named) > 1 and len(named) == len(held):
         if all(map(split_of, named)):
-            reason = "hold images, but no class folders; put the images into class folders (train/<class>/*)"
+            reason = "contain images but no class folders; put the images into class folders (train/<class>/*)"
         else:
-            reason = "have the names of splits, not of classes; rename them to train, val and test"
+            reason = "are named like splits, not classes; rename them to train, val and test"
         raise ValueError(f"the folders {listed(named)} {reason}")
     for folder, what in held.items():
         if what == "images" and len(held) > 1 and split_of(folder.name) in ("val", "test"):
             others = listed([f"{other.name}/" for other in held if other != folder])
             raise ValueError(
-                f"{folder.name}/ holds images, but no class folders, and lies beside {others}: "
+                f"{folder.name}/ contains images but no class folders, next to {others}: "
                 "put its images into class folders (<class>/*), or remove it"
             )
     inside = [[f for f in folders_in(folder) if split_of(f.name) and _holds(f)] for folder in held]
     if held and all(inside):
         first = inside[0][0]
         raise ValueError(
-            f"splits lie in the class folders ({first.parent.name}/{first.name}/); "
-            f"turn them round: {first.name}/{first.parent.name}/"
+            f"splits are inside the class folders ({first.parent.name}/{first.name}/); swap them: "
+            f"{first.name}/{first.parent.name}/"
         )
 
 
@@ -308,7 +308,7 @@ def _scan(base: Path, root: Path, notes: tuple[str, ...]) -> ImageFiles:
         elif is_hidden(path.name) and path.is_dir():
             left_out.reasons["images in hidden folders"] += sum(1 for _ in _images(path, _LeftOut()))
         elif not path.is_dir() and is_image(path.name):
-            left_out.reasons["images in no class folder"] += 1
+            left_out.reasons["images outside any class folder"] += 1
     for folder in folders_in(base):
         name = class_name(folder.name)
         if name in files or not is_text(folder.name):
@@ -317,12 +317,12 @@ def _scan(base: Path, root: Path, notes: tuple[str, ...]) -> ImageFiles:
     classes = tuple(in_class_order(name for name, paths in files.items() if paths))
     extra = [*left_out.notes(where)]
     if empty := sorted({*files} - {*classes}):
-        extra.append(f"not classes, because there is no image in them: {listed(empty)} (in {where})")
+        extra.append(f"not classes, because they contain no images: {listed(empty)} (in {where})")
     if renamed:
-        extra.append(f"folders whose names are spelled otherwise (not UTF-8, or not composed) are {listed(renamed)}")
+        extra.append(f"folders whose names are encoded differently (not UTF-8, or not composed) are {listed(renamed)}")
     if are_whole_numbers(classes) and list(classes) != sorted(classes):
         first = ", ".join(classes[:3])
-        extra.append(f"classes are whole numbers and in the order of their values: {first}, ..., {classes[-1]}")
+        extra.append(f"classes are integers, ordered by value: {first}, ..., {classes[-1]}")
     paths = tuple(path for name in classes for path in files[name])
     start = len(str(root / "x")) - 1  # millions of files: no `relative_to` for each
     return ImageFiles(
@@ -359,7 +359,7 @@ def _images(folder: Path, left_out: _LeftOut, above: tuple[Path, ...] = ()) -> I
         if is_hidden(inside.name):
             left_out.reasons["images in hidden folders"] += sum(1 for _ in _images(inside, _LeftOut()))
         elif inside.is_symlink() and folder.resolve().is_relative_to(inside.resolve()):
-            left_out.reasons["links that lead back up"] += 1
+            left_out.reasons["links back to a parent folder"] += 1
         else:
             yield from _images(inside, left_out, (*above, folder))
 

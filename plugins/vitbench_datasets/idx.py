@@ -53,10 +53,10 @@ _AXES = {"images": 3, "labels": 1}
 _UNSIGNED_BYTES = 8
 _OTHER_TYPES = {
     9: "signed bytes",
-    11: "integers of 16 bits",
-    12: "integers of 32 bits",
-    13: "numbers of 32 bits",
-    14: "numbers of 64 bits",
+    11: "16-bit integers",
+    12: "32-bit integers",
+    13: "32-bit floats",
+    14: "64-bit floats",
 }
 _GZIP = b"\x1f\x8b"
 _CHUNK = 2**20
@@ -168,14 +168,14 @@ def read_idx(source: Path | IO[bytes], *, kind: Kind) -> NDArray[np.uint8]:
             while len(content) <= size and (chunk := file.read(min(_CHUNK, size + 1 - len(content)))):
                 content += chunk
     except EOFError as error:
-        raise ValueError(f"cannot read {name}: its compressed data are cut") from error
+        raise ValueError(f"cannot read {name}: its compressed data is truncated") from error
     except (OSError, zlib.error) as error:
         reason = (error.strerror if isinstance(error, OSError) else "") or error
         raise ValueError(f"cannot read {name}: {reason}") from error
     if len(content) < size:
-        raise ValueError(f"{name} is cut: its header promises {size:,} values, and {len(content):,} are there")
+        raise ValueError(f"{name} is truncated: its header promises {size:,} values, but it has only {len(content):,}")
     if len(content) > size:
-        raise ValueError(f"{name} is too long: more follows the {size:,} values that its header promises")
+        raise ValueError(f"{name} is too long: more data follows the {size:,} values that its header promises")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
@@ -210,7 +210,7 @@ def _shape(file: IO[bytes], kind: Kind, name: str) -> tuple[int, ...]:
         raise ValueError(f"{name} has {axes}; {kind} have {_AXES[kind]}")
     lengths = file.read(4 * start[3])
     if len(lengths) < 4 * start[3]:
-        raise ValueError(f"{name} is cut within its header")
+        raise ValueError(f"{name} is truncated within its header")
     shape = tuple(int(length) for length in np.frombuffer(lengths, ">u4"))
     if 0 in shape[1:]:
         raise ValueError(f"{name} holds images of {shape[1]}x{shape[2]} pixels")
@@ -235,18 +235,19 @@ def _dataset_in(root: Path) -> tuple[Path, dict[IdxFile, Path]]:
     """
     held = {folder: files for folder in _folders(root) if (files := files_in(folder))}
     if not held:
-        raise ValueError("there is no train-images-idx3-ubyte, nor another idx file of a split (with or without .gz)")
+        raise ValueError("there is no train-images-idx3-ubyte or other idx file of a split (with or without .gz)")
     if len(held) > 1:
         names = listed([f"{folder.relative_to(root).as_posix()}/" for folder in held])
-        raise ValueError(f"it holds several datasets, {names}; give the folder of one of them")
+        raise ValueError(f"it contains several datasets, {names}; give the folder of one of them")
     [(folder, files)] = held.items()
     if len(prefixes := sorted({file.prefix for file in files})) > 1:
         names = listed([f"{prefix}*" if prefix else "those without a prefix" for prefix in prefixes])
-        raise ValueError(f"it holds several datasets, {names}; give a folder with the files of one of them")
+        raise ValueError(f"it contains several datasets, {names}; give a folder with the files of one of them")
     if prefixes[0].startswith(_TRANSPOSED):
         subset = prefixes[0].removeprefix(_TRANSPOSED).removesuffix("-")
         raise ValueError(
-            f"its files are EMNIST's, whose images lie transposed; --data emnist=PATH --dataset emnist:subset={subset} "
+            "its files are EMNIST's, whose images are stored transposed; --data emnist=PATH --dataset "
+            f"emnist:subset={subset} "
             "turns them upright and names their classes"
         )
     return folder, files

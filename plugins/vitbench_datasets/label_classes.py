@@ -59,10 +59,12 @@ def classes_of(lists: Iterable[Listing], count: int | None, names: tuple[str, ..
         found = tuple(map(str, values))
         return Classes(found, {label: values.index(int(label)) for label in first})
     if values[0] not in (0, 1):
-        raise ValueError(f"{at[values[0]]}: label {values[0]} is the lowest; numbers must count the classes from 0")
+        raise ValueError(f"{at[values[0]]}: label {values[0]} is the lowest; numeric labels must start at 0")
     for wanted, value in enumerate(values, values[0]):
         if value != wanted:
-            raise ValueError(f"{at[value]}: no line has label {wanted}, but this one has {value}; leave no gap")
+            raise ValueError(
+                f"{at[value]}: no line has label {wanted}, but this one has {value}; number the classes without gaps"
+            )
     return Classes(tuple(map(str, values)), {label: int(label) - values[0] for label in first})
 
 

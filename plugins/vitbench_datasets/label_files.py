@@ -75,7 +75,7 @@ def find_labels(root: Path, labels: str, columns: Columns) -> Labels:
         files = _lists(root) or _tables(root)
     if not files:
         raise ValueError(
-            "no file says which label an image has: there is neither a list (train.txt, val.txt, test.txt; lines of "
+            "no labels were found: there is neither a list (train.txt, val.txt, test.txt; lines of "
             "path and label) nor a table (labels.csv with the columns path and label); give one with labels=FILE"
         )
     lists: dict[Kind, Listing] = {}
@@ -84,7 +84,7 @@ def find_labels(root: Path, labels: str, columns: Columns) -> Labels:
     for file in files:
         found, taken = _read(file, columns, like=like)
         if not found:
-            notes.append(f"{file.name} has no labels, and is not used")
+            notes.append(f"{file.name} has no labels and is not used")
         for kind, listing in found.items():
             if kind in lists:
                 raise ValueError(f"there are several lists of {kind}: {lists[kind].name}, {listing.name}; keep one")
@@ -147,7 +147,8 @@ def _tables(root: Path) -> list[_File]:
         return sorted((file for file in files if file.kind), key=lambda file: _ORDER.index(file.kind or "train"))
     if len(fitting) > 1:
         raise ValueError(
-            f"several files may hold the labels: {listed([file.name for file in fitting])}; say which with labels=FILE"
+            f"several files may contain the labels: {listed([file.name for file in fitting])}; choose one with "
+            "labels=FILE"
         )
     return fitting
 

@@ -128,7 +128,7 @@ def _columns(row: Mapping[str, Any], name: str, asked: Columns, like: Columns | 
     split = given.split or next((plain[word] for word in _SPLITS if word in plain), "")
     if not path:
         raise ValueError(
-            f"{name}: none of its columns ({listed([*row])}) is known to hold the paths; name it with path_column="
+            f"{name}: none of its columns ({listed([*row])}) is recognised as the paths; name it with path_column="
         )
     rest = [each for each in row if each not in (path, split) and not _NUMBERED.fullmatch(each)]
     if like and not asked.label:
@@ -152,7 +152,7 @@ def _value(row: Mapping[str, Any], column: str, where: str) -> str:
     if isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
     if isinstance(value, (list, tuple, dict)):
-        raise ValueError(f"{where}: {column} holds several values; one label per image can be measured")
+        raise ValueError(f"{where}: {column} has several values; only one label per image is supported")
     text = str(value).strip() if value is not None else ""
     if not text:
         raise ValueError(f"{where}: it has no {column}")
@@ -200,7 +200,7 @@ def _lines(text: str, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise ValueError(f"{name} line {number}: it is no JSON: {error}") from error
+                raise ValueError(f"{name} line {number}: it is not valid JSON: {error}") from error
             yield number, _record(row, f"{name} line {number}")
 
 
@@ -214,13 +214,15 @@ def _json(text: str, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if len(lists) == 1:
             [content] = lists
         elif len(lists) > 1:
-            raise ValueError(f"{name}: it has several lists; labels are read from one of records with path and label")
+            raise ValueError(
+                f"{name}: it has several lists; labels are read from a list of records with path and label"
+            )
     if isinstance(content, dict):
         for number, (path, label) in enumerate(content.items(), 1):
             yield number, dict(zip(_PAIR[:2], (path, label), strict=True))
         return
     if not isinstance(content, list):
-        raise ValueError(f"{name}: it must hold paths with labels, or a list of records")
+        raise ValueError(f"{name}: it must contain paths with labels, or a list of records")
     for number, row in enumerate(content, 1):
         yield number, _record(row, f"{name} entry {number}")
 

@@ -41,7 +41,7 @@ def read_list(path: Path, name: str, most: int | None = None) -> Listing:
         if len(parts) < 2:
             raise ValueError(f"{name} line {number}: {shown_path(text)[:80]!r} is not a path and a label")
         if folder.is_image(parts[1]) and not folder.is_image(parts[0]):
-            raise ValueError(f"{name} line {number}: the label stands before the path; write the path first")
+            raise ValueError(f"{name} line {number}: the label comes before the path; write the path first")
         entries.append(Entry(number, _unquoted(parts[0].rstrip()), parts[1].lstrip()))
         if len(entries) == most:
             break

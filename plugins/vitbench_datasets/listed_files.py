@@ -1,7 +1,7 @@
 """Find the image files that a list names: all inside the folder of the dataset, each once.
 
 A list says its paths relative to the dataset's folder, or to one folder in it, such as ``images/`` or the folder of its
-split. Names may lack the suffix of the file, as ids do, or be composed otherwise than the file system has them.
+split. Names may lack the suffix of the file, as ids do, or be composed differently in the file system.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Finder:
         """Return the file of each entry.
 
         Raises:
-            ValueError: one is not there, leaves the folder of the dataset, or is listed twice; the sentence names the
+            ValueError: one is not there, leads outside the dataset folder, or is listed twice; the sentence names the
                 list and the line.
         """
         base = self.start(listing, split)
@@ -142,7 +142,7 @@ class Finder:
             raise ValueError(f"{where}: {shown_path(path)} is an absolute path; write it relative to the folder")
         relative = os.path.normpath(path)
         if relative.split(os.sep, 1)[0] == "..":
-            raise ValueError(f"{where}: {shown_path(path)} leaves the folder of the dataset")
+            raise ValueError(f"{where}: {shown_path(path)} leads outside the dataset folder")
         whole = f"{base}{os.sep}{relative}"
         if self._is_file(whole, where):
             return whole
@@ -155,7 +155,7 @@ class Finder:
             return None
         alike = self._stems(parent).get(name, [])
         if len(alike) > 1:
-            raise ValueError(f"{where}: {shown_path(path)} may be {listed(alike)}; write the suffix")
+            raise ValueError(f"{where}: {shown_path(path)} may be {listed(alike)}; add the suffix")
         found = f"{parent}{os.sep}{alike[0]}" if alike else ""
         return found if found and self._is_file(found, where) else None
 
@@ -174,7 +174,7 @@ class Finder:
             return False
         if not real.startswith(f"{self._real_root}{os.sep}"):
             shown = shown_path(os.path.relpath(path, self._root))
-            raise ValueError(f"{where}: {shown} leads out of the folder of the dataset, by a link")
+            raise ValueError(f"{where}: {shown} leads outside the dataset folder through a link")
         return True
 
     def _stems_in(self, parent: str) -> dict[str, list[str]]:

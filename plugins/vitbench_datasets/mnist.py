@@ -144,7 +144,7 @@ def _open(
         pixels=pixels[:, None],
         labels=numbers.astype(np.int64),
         class_names=class_names,
-        notes=(f"read from {installed}, of Debian's package dataset-fashion-mnist",) if package else (),
+        notes=(f"read from {installed}, from Debian's package dataset-fashion-mnist",) if package else (),
         verified=_has_sum(images, sums) and _has_sum(labels, sums),
     )
 

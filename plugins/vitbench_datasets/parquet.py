@@ -150,7 +150,7 @@ def open_parquet(
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
-        raise UnusableError(f'{root} holds Parquet files; to read them: pip install "vitbench[parquet]"') from error
+        raise UnusableError(f'{root} contains Parquet files; to read them: pip install "vitbench[parquet]"') from error
     paths, notes = _files_of_splits(root)
     if split not in paths:
         return None
@@ -168,7 +168,8 @@ def open_parquet(
         highest = max(int(_labels_of(files, (), column)[0].max(initial=-1)) for files in paths.values())
         if highest >= _MOST_NUMBERS:
             raise ValueError(
-                f"a label is {highest}, and nothing names the classes; labels must count them, from 0 to at most "
+                f"a label is {highest}, but the classes have no names; without names, labels must be numbers from "
+                "0 to at most "
                 f"{_MOST_NUMBERS - 1:,}"
             )
         names = named_classes(root)
@@ -233,7 +234,7 @@ def _files_of_splits(root: Path) -> tuple[dict[SplitName, list[Path]], tuple[str
         raise ValueError(f"there is no train-*.parquet, test-*.parquet or validation-*.parquet{found}")
     if root not in bases and len(bases) > 1:
         names = listed([f"{base.relative_to(root).as_posix()}/" for base in bases])
-        raise ValueError(f"it holds several datasets, {names}; give the folder of one of them")
+        raise ValueError(f"it contains several datasets, {names}; give the folder of one of them")
     base = root if root in bases else bases[0]
     words = {
         s: min((each.word for each in shards if each.base == base and each.split == s), key=split_rank, default="")
@@ -264,7 +265,7 @@ def _promised(split: SplitName, shards: Sequence[_Shard], root: Path) -> str:
     numbers = sorted(-1 if each.number is None else each.number for each in shards)
     [count, *more] = {each.count for each in shards}
     if more or len({*numbers}) < len(numbers) or (numbers[0] < 0 < len(numbers) - 1):
-        raise ValueError(f"the files of {split} are of several versions of it, {listed(names)}; keep those of one")
+        raise ValueError(f"the files of {split} come from several versions, {listed(names)}; keep one version")
     # Without a count a name promises only that numbers follow one another: they may start at 1, or be a year.
     wanted = range(numbers[0], numbers[-1] + 1) if count is None else range(count)
     missing = [number for number in wanted if number not in numbers]
@@ -274,7 +275,7 @@ def _promised(split: SplitName, shards: Sequence[_Shard], root: Path) -> str:
         which = listed([_numbered(pattern, number) for number in missing])
         raise ValueError(f"{len(missing):,} of {len(wanted):,} files of {split} are missing: {which}")
     if beyond:
-        raise ValueError(f"a file of {split} has a number beyond its count: {_numbered(pattern, beyond[0])}")
+        raise ValueError(f"a file of {split} is numbered beyond the count in its name: {_numbered(pattern, beyond[0])}")
     folders = listed(sorted({f"{Path(name).parent.as_posix()}/" for name in names} - {"./"}))
     return f"{len(names)} {'file' if len(names) == 1 else 'files'}{f' in {folders}' if folders else ''}"
 
@@ -314,7 +315,7 @@ def _read_encoded(path: Path, group: int) -> pa.ChunkedArray:
             return pc.struct_field(file.read_row_group(group, columns=[f"{name}.bytes"]).column(0), "bytes")
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             return file.read_row_group(group, columns=[name]).column(0)
-    raise ValueError(f"{path}: column {name} must hold bytes of image files, not {kind}")
+    raise ValueError(f"{path}: column {name} must contain the bytes of image files, not {kind}")
 
 
 def _class_names(paths: Mapping[SplitName, Sequence[Path]], column: Sequence[str]) -> tuple[str, ...]:
@@ -328,7 +329,7 @@ def _labels_of(
     """Return the labels of a split's files by the order of `names`, and notes on files that have another order.
 
     Raises:
-        ValueError: a file's class names are others, or its labels cannot be read.
+        ValueError: a file's class names differ, or its labels cannot be read.
     """
     parts, reordered, nameless = [], [], []
     for path in paths:
@@ -336,7 +337,7 @@ def _labels_of(
         if own and own != names:
             if sorted(own) != sorted(names) or len({*own}) < len(own):
                 differing = sorted({*own} ^ {*names}) or own
-                raise ValueError(f"{path} has other class names than the files before it: {listed(differing)}")
+                raise ValueError(f"{path} has different class names from the files before it: {listed(differing)}")
             reordered.append(path.name)
             place = np.array([names.index(name) for name in own], dtype=np.int64)
             known = (labels >= 0) & (labels < len(own))
@@ -346,9 +347,9 @@ def _labels_of(
         parts.append(labels)
     notes = []
     if reordered:
-        notes.append(f"class names are in another order in {listed(reordered)}: labels were mapped by name")
+        notes.append(f"class names are in a different order in {listed(reordered)}: labels were mapped by name")
     if nameless:
-        notes.append(f"{listed(nameless)} has no class names: its labels were taken to be in the order of the others'")
+        notes.append(f"{listed(nameless)} has no class names: its labels are assumed to be in the order of the others'")
     return np.concatenate(parts), tuple(notes)
 
 
@@ -361,7 +362,7 @@ def _read_labels(path: Path, candidates: Sequence[str]) -> NDArray[np.int64]:
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     if not pa.types.is_integer(column.type):
-        raise ValueError(f"{path}: column {name} must hold integers, not {column.type}")
+        raise ValueError(f"{path}: column {name} must contain integers, not {column.type}")
     if column.null_count:
         raise ValueError(f"{path}: column {name} has no value in {column.null_count} of {len(column)} rows")
     return column.to_numpy().astype(np.int64)

@@ -155,7 +155,7 @@ def _check_count(paths: Sequence[Path], root: Path) -> None:
     text = said.read_text(errors="replace").strip()
     if text != str(len(paths)):
         names = listed([path.name for path in paths])
-        raise ValueError(f"{said.relative_to(root).as_posix()} says {text[:20]} files, and there are {names}")
+        raise ValueError(f"{said.relative_to(root).as_posix()} says {text[:20]} files, but there are {names}")
 
 
 def _read(paths: Sequence[Path], root: Path) -> tuple[NDArray[np.int64], list[_Place], tuple[str, ...]]:
@@ -174,10 +174,10 @@ def _read(paths: Sequence[Path], root: Path) -> tuple[NDArray[np.int64], list[_P
             if kind == "cls":
                 text = content.decode("ascii", "replace").strip()
                 if not text.isdecimal() or int(text) >= _MOST_CLASSES:
-                    raise ValueError(f"{shown}: {member.name} holds {text[:20]!r}, and no number of a class")
+                    raise ValueError(f"{shown}: {member.name} holds {text[:20]!r}, which is not a class number")
                 classes[key] = int(text)
             elif key in images:
-                raise ValueError(f"{shown}: {member.name} is there twice, or beside {images[key][0].name}")
+                raise ValueError(f"{shown}: {member.name} occurs twice, or together with {images[key][0].name}")
             else:
                 images[key] = member, f"{shown}/{member.name}"
         if lost := sorted({*images} ^ {*classes}):

@@ -17,15 +17,15 @@ def vitbench_exporters() -> Iterator[vitbench.ExporterSpec]:
     yield vitbench.ExporterSpec(
         name="every-eval-ever",
         write="vitbench_exporters.every_eval_ever:write",
-        summary="Every Eval Ever: a JSON file per training, with intervals, and the answer to each image",
+        summary="Every Eval Ever: a JSON file per training, with intervals, and the answer for each image",
         options={
-            "organization": vitbench.Option("unknown", help="Who made these results"),
+            "organization": vitbench.Option("unknown", help="Who produced these results"),
             "relationship": vitbench.Option(
                 "other",
                 choices=("first_party", "third_party", "collaborative", "other"),
-                help="What they have to do with the makers of the models",
+                help="How they are related to the authors of the models",
             ),
-            "samples": vitbench.Option(True, help="Write the answer to each image, too"),
+            "samples": vitbench.Option(True, help="Also write the answer for each image"),
         },
     )
     yield vitbench.ExporterSpec(
@@ -48,7 +48,7 @@ def vitbench_exporters() -> Iterator[vitbench.ExporterSpec]:
         install='pip install "vitbench[mlflow]"',
         options={
             "experiment": vitbench.Option("vitbench", help="Name of the experiment"),
-            "pictures": vitbench.Option(True, help="Draw the figures, too"),
+            "pictures": vitbench.Option(True, help="Also draw the figures"),
         },
     )
     yield vitbench.ExporterSpec(
@@ -57,7 +57,7 @@ def vitbench_exporters() -> Iterator[vitbench.ExporterSpec]:
         summary="TensorBoard: curves, values, hyperparameters and figures",
         requires=("tensorboard",),
         install='pip install "vitbench[tensorboard]"',
-        options={"pictures": vitbench.Option(True, help="Draw the figures, too")},
+        options={"pictures": vitbench.Option(True, help="Also draw the figures")},
     )
     yield vitbench.ExporterSpec(
         name="timm-csv",

@@ -86,7 +86,7 @@ def _written(results: ExportedResults, output: Path, store: str, experiment: str
             _write_run(client, number, cell, left_out, pictures=pictures)
     except MlflowException as error:
         raise vitbench.UnusableError(f"mlflow: {' '.join(str(error).split())}") from error
-    notes = [f"Runs that were there already: {len(known):,}."] if known else []
+    notes = [f"Runs that already existed: {len(known):,}."] if known else []
     return [*notes, *left_out.notes(), f"Open it: mlflow ui --backend-store-uri {store}"]
 
 

@@ -22,7 +22,7 @@ _LONGEST = 1000
 
 
 def write(results: ExportedResults, output: Path, pictures: bool) -> list[str]:
-    """Write a folder of events for each training and timing that ended well."""
+    """Write a folder of events for each training and timing that succeeded."""
     left_out = LeftOut()
     cells = [cell for cell in results.cells if cell.kind != "figure"]
     left_out.add("cells without a result", sum(cell.status != "ok" for cell in cells))

@@ -37,16 +37,16 @@ def vitbench_figures() -> Iterator[FigureSpec]:
     yield FigureSpec(
         name="attribution",
         draw="vitbench_figures.attribution:draw",
-        summary="Patches that an answer rests on: attention weighted with its gradient (Chefer et al.), tested",
+        summary="Patches that the prediction relies on: attention weighted with its gradient (Chefer et al.), tested",
         options={"target": TARGET, "images": TESTED},
     )
     yield FigureSpec(
         name="saliency",
         draw="vitbench_figures.saliency:draw",
-        summary="Where a convolutional network's answer comes from: LayerCAM or Grad-CAM, tested",
+        summary="What a convolutional network's prediction relies on: LayerCAM or Grad-CAM, tested",
         options={
             "method": Option("layercam", choices=("layercam", "gradcam"), help="How channels are weighted"),
-            "layer": Option("", help="Name of the layer; empty: the last that gives at least 4x4 places"),
+            "layer": Option("", help="Name of the layer; empty: the last one with at least 4x4 positions"),
             "target": TARGET,
             "images": TESTED,
         },
@@ -66,7 +66,7 @@ def vitbench_figures() -> Iterator[FigureSpec]:
     yield FigureSpec(
         name="positions",
         draw="vitbench_figures.positions:draw",
-        summary="How tokens know their places: position embeddings, relative biases, rotations",
+        summary="How tokens encode position: position embeddings, relative biases, rotations",
     )
     yield FigureSpec(
         name="confusion",

@@ -65,7 +65,7 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
     rows = {number: _rows(several, head) for number, several in maps.items()}
     every = np.concatenate([np.ravel(values) for several in rows.values() for _, row in several for values in row])
     scale = Scale(label="attention (1: uniform)", low=0.0, high=max(float(np.quantile(every, BRIGHTEST)), 1e-6))
-    brighter = [f"Values above {scale.high:.2g} have its colour."] if every.max() > scale.high else []
+    brighter = [f"Values above {scale.high:.2g} are shown in its colour."] if every.max() > scale.high else []
     last = shown[-1]
     trust = judged(
         subject,
@@ -81,7 +81,7 @@ def draw(subject: FigureSubject, *, layer: int, head: int, images: int) -> Itera
         title = f"Attention of {whose} to each patch"
         if each is last:
             title = trust.titled(title)
-            notes.append(f"As a map of what the answer rests on ({rows[each.number][0][0]}): {trust.note}")
+            notes.append(f"As a map of what the prediction relies on ({rows[each.number][0][0]}): {trust.note}")
         tiles = [Tile(pixels=image) for image in pixels]
         for number, (_, values) in enumerate(rows[each.number]):
             over = pixels if number == 0 else [None] * len(pixels)
@@ -117,7 +117,7 @@ def _shown(seen: Look, layer: int, head: int) -> list[Layer]:
     asked = chosen(seen.layers, layer)
     shown = [each for each in asked if not each.lack]
     if not shown:
-        raise Skip(f"the attention of {asked[0].name} is not offered as a map of the image: it {asked[0].lack}")
+        raise Skip(f"the attention of {asked[0].name} cannot be shown as a map of the image: it {asked[0].lack}")
     check_head(shown, head)
     return shown
 
@@ -135,11 +135,11 @@ def _left_out(seen: Look) -> Iterator[str]:
     for lack in dict.fromkeys(layer.lack for layer in seen.layers if layer.lack):
         numbers = [layer.number for layer in seen.layers if layer.lack == lack]
         several = f"layers {listed(numbers)}, each of which" if len(numbers) > 1 else f"layer {numbers[0]}, which"
-        yield f"Not offered: {several} {lack}."
+        yield f"Not shown: {several} {lack}."
     for names, why in ((seen.watched.over_channels, "over channels"), (seen.watched.uncalled, "without a map")):
         if names:
             more = f" and {len(names) - 1} more" if names[1:] else ""
-            yield f"Not offered: attention {why} ({names[0]}{more})."
+            yield f"Not shown: attention {why} ({names[0]}{more})."
     modules = {layer.module for layer in seen.layers}
     if len(modules) != len(seen.layers) and modules != {""}:
         yield f"{len(seen.layers)} maps come from {len(modules)} attention modules."

@@ -71,7 +71,7 @@ def relevance(subject: FigureSubject, inputs: Tensor, targets: Tensor) -> Tensor
     joint = own = torch.eye(tokens, device=inputs.device).expand(len(inputs), -1, -1)  # [B, N, N]
     for weights, gradient in zip(maps, gradients, strict=True):
         if weights.dim() != 4 or len(weights) != len(inputs) or weights.shape[-1] != joint.shape[-2] != 1:
-            raise Skip("attribution needs the same tokens in each layer, and this model's change or have windows")
+            raise Skip("attribution needs the same tokens in each layer, but this model's change or have windows")
         flow = (gradient * weights.detach()).clamp(min=0).mean(1) @ joint
         joint = joint + flow if flow.shape == joint.shape else flow  # a pool's query was no token before it
     if joint.shape == own.shape:

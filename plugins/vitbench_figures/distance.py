@@ -44,7 +44,7 @@ def draw(subject: FigureSubject, *, images: int) -> Iterator[Points]:
                 alike = torch.full((1, 1, patches, patches), 1 / patches)
                 uniform[layer.number] = attention_distance(alike, layer.grid, patch=patch).item()
     if not total:
-        raise Skip("mean attention distance needs attention between patches, and this model has none but its pool's")
+        raise Skip("mean attention distance needs attention between patches, but this model has only its pool's")
     heads = [(number, value) for number, values in total.items() for value in values.tolist()]
     x, y = zip(*heads, *uniform.items(), strict=True)
     yield Points(
@@ -54,5 +54,5 @@ def draw(subject: FigureSubject, *, images: int) -> Iterator[Points]:
         series=("head",) * len(heads) + ("uniform attention",) * len(uniform),
         x_label="layer",
         y_label="distance (pixels of the input)",
-        note=f"A point per head: its mean over {count} images, of what goes from patches to patches.",
+        note=f"One point per head: its mean over {count} images, for attention from patches to patches.",
     )

@@ -77,7 +77,7 @@ def _tiles(filters: Tensor, titles: list[str]) -> tuple[tuple[Tile, ...], Scale 
         sizes = filters.abs().flatten(1).amax(1).clamp(min=1e-12)[:, None, None, None]
         colours = (127.5 + 127.5 * filters / sizes).round().byte().numpy()
         tiles = tuple(Tile(pixels=one, title=title) for one, title in zip(colours, titles, strict=True))
-        return tiles, None, "Gray is 0; each tile has a scale of its own."
+        return tiles, None, "Gray is 0; each tile has its own scale."
     flat = filters.sum(1)
     flat = flat / flat.abs().flatten(1).amax(1).clamp(min=1e-12)[:, None, None]
     tiles = tuple(Tile(values=one.numpy(), title=title) for one, title in zip(flat, titles, strict=True))

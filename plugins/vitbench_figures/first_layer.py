@@ -91,7 +91,7 @@ def _of_dense(
     weight, given, note = layer.weight.detach().cpu(), calls[-1][2], ""
     if len(calls) > 1 and isinstance(norm := calls[-2][1], nn.LayerNorm):
         given = calls[-2][2]
-        note = f"{calls[-2][0]}, which normalises the patch before, is counted by its gain alone."
+        note = f"{calls[-2][0]}, which normalises the patch first, is represented by its gain alone."
         if norm.weight is not None and norm.weight.shape == weight.shape[1:]:
             weight = weight * norm.weight.detach().cpu()
     pixels = next(filter(partial(_are_pixels, count=math.prod(input_shape)), given.reshape(-1, given.shape[-1])), None)

@@ -81,12 +81,12 @@ def _layer(number: int, one: AttentionMap, model: nn.Module, size: tuple[int, in
         if queries not in (1, keys):
             lack = "has pooled queries or keys"
         elif any(type(module).__name__ == "Unroll" for module in model.modules()):  # Hiera
-            lack = "has its patches in an order of its own"
+            lack = "has its own order of patches"
         else:
             try:
                 prefix, grid = grid_of(keys, model, size)
             except UnusableError as error:
-                lack = f"cannot be laid over the image: {error}"
+                lack = f"cannot be overlaid on the image: {error}"
     return Layer(number=number, module=one.module, weights=weights, prefix=prefix, grid=grid, lack=lack)
 
 
@@ -135,7 +135,7 @@ def whose_look(layer: Layer, *, class_token: bool) -> tuple[str, str]:
         return "the class token", ""
     return (
         "the patches",
-        "The mean over all patches as queries: no class token that the head reads is among them.",
+        "The mean over all patches as queries: the head reads no class token.",
     )
 
 
@@ -151,15 +151,15 @@ def whole(seen: Look, what: str) -> tuple[Layer, ...]:
     """
     needs = f"{what} needs each layer's attention over the whole image"
     if odd := next((layer for layer in seen.layers if layer.lack), None):
-        raise Skip(f"{needs}, and {odd.name} {odd.lack}")
+        raise Skip(f"{needs}, but {odd.name} {odd.lack}")
     if seen.watched.over_channels:
-        raise Skip(f"{needs}, and that of {seen.watched.over_channels[0]} is over channels")
+        raise Skip(f"{needs}, but that of {seen.watched.over_channels[0]} is over channels")
     if seen.watched.uncalled:
-        raise Skip(f"{needs}, and {seen.watched.uncalled[0]} gave none")
+        raise Skip(f"{needs}, but {seen.watched.uncalled[0]} returned none")
     modules = {layer.module for layer in seen.layers}
     if len(modules) != len(seen.layers) and modules != {""}:
         count = f"{len(seen.layers)} attention maps from {len(modules)} modules"
-        raise Skip(f"{needs}, and this model gives {count}")
+        raise Skip(f"{needs}, but this model gives {count}")
     return seen.layers
 
 

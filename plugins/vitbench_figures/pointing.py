@@ -82,7 +82,7 @@ def _four_classes(labels: NDArray[np.int64], mosaics: int, random: np.random.Gen
     """Return positions of images of four different classes for each mosaic, int64[M, 4]."""
     classes = np.unique(labels)
     if len(classes) < TILES:
-        raise Skip(f"a mosaic needs images of {TILES} classes, and the images are of {len(classes)}")
+        raise Skip(f"a mosaic needs images of {TILES} classes, but the images are of {len(classes)}")
     return np.array(
         [
             [random.choice(np.flatnonzero(labels == each)) for each in random.choice(classes, TILES, replace=False)]

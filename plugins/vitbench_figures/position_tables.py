@@ -45,7 +45,7 @@ class Biases:
 
     name: str
     table: Tensor
-    """float[H, 2 rows - 1, 2 columns - 1]: the middle is the query's own place."""
+    """float[H, 2 rows - 1, 2 columns - 1]: the middle is the query's own position."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,7 +36,7 @@ def draw(subject: FigureSubject) -> Iterator[Grid]:
     found, unknown = places_of(subject.model, (subject.input_shape[1], subject.input_shape[2]))
     if not found and unknown:
         kinds = f"{unknown[0]}" + (f" and {len(unknown) - 1} more" if unknown[1:] else "")
-        raise Skip(f"positions of this kind are not offered: {kinds}")
+        raise Skip(f"positions of this kind are not supported: {kinds}")
     if not found:
         raise Skip("none: the model has no position embeddings, biases or rotations")
     for each in found:
@@ -44,7 +44,7 @@ def draw(subject: FigureSubject) -> Iterator[Grid]:
             yield _grid_of_grids(
                 similarity(each.vectors.flatten(0, 1)).unflatten(0, each.vectors.shape[:2]),
                 step=f"embeddings ({each.name})",
-                note="Each tile: how alike the embedding of its patch is to that of each patch.",
+                note="Each tile: how similar the embedding of its patch is to that of each patch.",
             )
         elif isinstance(each, Turns):
             yield _turned(each)
@@ -86,7 +86,7 @@ def _turned(turns: Turns) -> Grid:
     """Return rotations as a grid of grids where all are alike, else the middle patch's for each layer and head."""
     alike = [turned_alike(cosine.cpu(), sine.cpu()) for cosine, sine in turns.layers]
     step = f"rotations ({turns.name})"
-    how = "how alike a query is to an equal key once both are turned"
+    how = "how similar a query is to an equal key once both are rotated"
     if len(alike) == 1 and len(alike[0]) == 1:
         note = f"Each tile: {how}, from its patch to each patch."
         return _grid_of_grids(alike[0][0].unflatten(0, turns.grid), step=step, note=note)
@@ -126,7 +126,7 @@ def _biases(found: Sequence[Biases]) -> Iterator[Grid]:
             row_labels=tuple(f"layer {number}" for number, _ in layers),
             column_labels=tuple(f"head {head + 1}" for head in range(shape[0])),
             scale=scale,
-            note="Each tile: the bias by the offset from query to key; the middle is the query's own place.",
+            note="Each tile: the bias by the offset from query to key; the middle is the query's own position.",
             step=f"relative biases, {which}",
         )
 
@@ -141,6 +141,6 @@ def _by_offset(found: Sequence[OffsetVectors]) -> Iterator[Grid]:
         tiles=tuple(Tile(values=similarity(each.vectors).cpu().numpy(), title=each.name) for each in found),
         columns=columns,
         scale=COSINE,
-        note="Each tile: how alike the vectors of each two offsets are, from the most negative to the most positive.",
+        note="Each tile: how similar the vectors of each two offsets are, from the most negative to the most positive.",
         step="vectors by offset",
     )

@@ -86,7 +86,7 @@ def _flow(
     layers = layers[: layer or None]
     among = [each for each in layers if not each.is_pool]
     if not among:
-        raise Skip("rollout needs attention between patches, and this model has none but its pool's")
+        raise Skip("rollout needs attention between patches, but this model has only its pool's")
     try:
         joint = rollout([each.weights[None] for each in among])  # [1, N, N]
     except UnusableError as error:
@@ -94,7 +94,7 @@ def _flow(
     last = layers[-1]
     if last.is_pool:
         if last.weights.shape[-1] != joint.shape[-1] or last.number != len(among) + 1:
-            raise Skip("rollout needs the same tokens in each layer, and this model's pool has others")
+            raise Skip("rollout needs the same tokens in each layer, but this model's pool has different ones")
         joint = last.weights.mean(0, keepdim=True) @ joint  # [1, 1, N]
     prefix, grid = among[0].prefix, among[0].grid
     top = replace(last, weights=joint, prefix=prefix, grid=grid)

@@ -83,11 +83,11 @@ def last_layer(subject: FigureSubject) -> str:
         for handle in handles:
             handle.remove()
     if seen.maps or seen.over_channels:
-        raise Skip("the model has attention, so no layer's map shows what it reads: see the figure attribution")
+        raise Skip("the model has attention, so no layer's map shows what it reads: use the figure attribution")
     blocks = {name for name, module in modules.items() if not isinstance(module, nn.Sequential)} - {*found}
     whole = [name for name in found if not any(name.startswith(f"{block}.") for block in blocks)]
     if not whole:
-        raise Skip(f"no layer of the model gives a map of at least {FEWEST}x{FEWEST} places")
+        raise Skip(f"no layer of the model gives a map of at least {FEWEST}x{FEWEST} positions")
     return ([name for name in whole if not isinstance(modules[name], nn.Conv2d)] or whole)[-1]
 
 
@@ -115,6 +115,6 @@ def activation_map(subject: FigureSubject, inputs: Tensor, targets: Tensor, *, m
         logits = subject.model(inputs.clone().requires_grad_())
         given = extractor.hook_a[0]
         if given is None or given.dim() != 4:
-            raise UsageError(f'the layer "{layer}" gives no map of channels over places')
+            raise UsageError(f'the layer "{layer}" gives no map of channels over positions')
         maps: Tensor = extractor(targets.tolist(), logits, normalized=False)[0]
     return maps

@@ -93,7 +93,7 @@ def judged(subject: FigureSubject, explain: Explain, *, images: int, knows_class
     )
 
 
-_CLASS_BLIND = "It knows no class, so it has no pointing score."
+_CLASS_BLIND = "It does not depend on the class, so it has no pointing score."
 
 
 def explained(subject: FigureSubject, explain: Explain, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def _deleted(subject: FigureSubject, inputs: Tensor, targets: Tensor, maps: Tens
     }
     failed = {name: reasons[name] for name, one in beside.items() if one.high is None or one.high >= 0}
     note = (
-        f"Deletion, low is good: {own.mean():.3f}; random order {random.mean():.3f}{_interval(beside['random'])}, "
+        f"Deletion (lower is better): {own.mean():.3f}; random order {random.mean():.3f}{_interval(beside['random'])}, "
         f"distance from the fill colour {fill.mean():.3f}{_interval(beside['fill'])}."
     )
     return Trust(
@@ -159,17 +159,17 @@ def _randomised(subject: FigureSubject, explain: Explain, inputs: Tensor, target
     by_share = {share: np.mean(each, axis=0) for share, each in kept.items()}  # [B]
     found = _mean("rank_correlation", by_share[1.0], better="neither", unit="1")
     assert found.value is not None
-    reason = "" if abs(found.value) <= MOST_CORRELATION else "its maps stay when the weights are random"
+    reason = "" if abs(found.value) <= MOST_CORRELATION else "its maps do not change when the weights are random"
     return Trust(
         measurements=(_marked(found, reason),),
         pictures=(
             _curve(
-                "The map as the weights are made random, the last layers' first",
+                "The map as the weights are randomised, starting with the last layers",
                 np.array([0.0, *SHARES]),
                 {"": np.array([1.0, *(each.mean() for each in by_share.values())])},
                 x_label="share of the tensors that are random",
                 y_label="rank correlation of the maps",
-                note=f"Mean over images and {len(SEEDS)} seeds. A map that shows the model ends near 0.",
+                note=f"Mean over images and {len(SEEDS)} seeds. A map that depends on the model ends near 0.",
             ),
         ),
         note=f"Rank correlation with random weights: {found.value:.2f}.",

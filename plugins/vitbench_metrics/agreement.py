@@ -19,7 +19,7 @@ def agreement(subject: Subject) -> Iterator[Measurement]:
     """
     found = subject.agreement
     if found is None:
-        raise Skip("plain float32 has nothing to agree with")
+        raise Skip("plain float32 has nothing to be compared with")
     verdict = _verdict(found)
     if found.real_images:
         low, high = wilson(found.same_top1, found.images)

@@ -28,11 +28,13 @@ def energy_per_image(subject: Subject) -> Iterator[Measurement]:
     """Give the energy of a forward pass for each image, above what the idle device takes."""
     energy = subject.energy
     if energy is None:
-        raise Skip("there is no measurement of energy")
+        raise Skip("energy was not measured")
     work = energy.joules - energy.idle_watts * energy.seconds
     if work < LEAST_SHARE * energy.joules:
         watts = energy.joules / energy.seconds
-        reason = f"the device took {watts:.1f} W at work and {energy.idle_watts:.1f} W idle: too close to distinguish"
+        reason = (
+            f"the device drew {watts:.1f} W under load and {energy.idle_watts:.1f} W idle: too close to distinguish"
+        )
         verdict = Verdict(level="invalid", reasons=(reason, *energy.errors, *energy.warnings))
         yield Measurement(name="energy_per_image", value=None, n=energy.images, verdict=verdict)
         return

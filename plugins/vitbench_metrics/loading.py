@@ -12,7 +12,7 @@ def loading(subject: Subject) -> Iterator[Measurement]:
     """Give the images per second of loading alone, and of loading with the forward pass after it."""
     times = subject.loading
     if times is None:
-        raise Skip("there are no times of loading")
+        raise Skip("loading was not timed")
     yield _images_per_second("data_throughput", times.data_seconds, times)
     yield _images_per_second("end_to_end_throughput", times.end_to_end_seconds, times)
 

@@ -59,5 +59,5 @@ def _peaks(memory: MemoryUse, prefix: str) -> Iterator[Measurement]:
 
 def _memory(subject: Subject) -> MemoryUse:
     if subject.memory is None:
-        raise Skip("there is no measurement of memory")
+        raise Skip("memory was not measured")
     return subject.memory

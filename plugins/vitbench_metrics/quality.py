@@ -33,7 +33,7 @@ def top5(subject: Subject) -> Iterator[ImageScores]:
     """
     predictions = _predictions(subject)
     if predictions.num_classes <= 5:
-        raise Skip(f"top5 says nothing of {predictions.num_classes} classes: the five likeliest hold them all")
+        raise Skip(f"top5 is meaningless for {predictions.num_classes} classes: the top five include them all")
     right = (predictions.top_classes[:, :5] == predictions.labels[:, None]).any(axis=1)
     yield ImageScores(name="top5", values=right)
 
@@ -77,7 +77,7 @@ def auroc(subject: Subject) -> Iterator[ImageScores]:
     counts = np.bincount(labels, minlength=predictions.num_classes)
     classes = np.flatnonzero((counts > 0) & (counts < len(labels)))
     if not classes.size:
-        raise Skip("auroc compares the images of one class with those of others: all images are of one class")
+        raise Skip("auroc compares the images of one class with those of others, but all images are of one class")
     scores = np.zeros(len(labels))
     for label in classes:
         scores += _area_scores(probabilities[:, label], labels == label)

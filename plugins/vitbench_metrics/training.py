@@ -39,7 +39,7 @@ def time_to_top1(subject: Subject, level: float) -> Iterator[Measurement]:
 
 
 def train_macs(subject: Subject) -> Iterator[Measurement]:
-    """Give the multiply-accumulates of a training's steps, three forward passes for each image; evaluation left out.
+    """Give the multiply-accumulates of a training's steps, three forward passes per image; evaluation left out.
 
     Args:
         subject: its architecture, and the training curve, which has the images of each epoch as their number per second

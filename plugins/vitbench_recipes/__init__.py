@@ -22,33 +22,34 @@ KEEP = Option(
 KEPT_BEST = {"keep": "best"}
 """What makes a recipe with the option `KEEP` choose by the validation images."""
 BY_TIME = Option(
-    False, help="Follow the clock instead of steps: end when the budget's time is over; needs --budget, never same bits"
+    False,
+    help="Follow the clock instead of steps: end when the budget's time is over; needs --budget, not bit-reproducible",
 )
-STEPS = Option(0, minimum=0, help="Training steps, instead of epochs; 0: as the epochs say")
+STEPS = Option(0, minimum=0, help="Training steps, instead of epochs; 0: set by the epochs")
 LABELS = Option(
     1.0,
     minimum=1e-9,
-    help="Images with a label: a share up to 1, or from 2 on their number; the same ones for each model and seed",
+    help="Images with a label: a share up to 1, or a number of 2 or more; the same ones for each model and seed",
 )
 FOLDS = Option(
     0,
     minimum=0,
-    help="Parts that are held out in turn, so that each labelled image is judged; 1: none; 0: 5 where fewer than 1,000 "
-    "validation images are there",
+    help="Folds to hold out in turn, so that each labelled image is evaluated; 1: none; 0: 5 if there are fewer "
+    "than 1,000 validation images",
 )
 FINAL = Option(
     "train",
     choices=("train", "trainval"),
-    help="What is learned from last: the training images, or these and the validation images, as VTAB-1k does",
+    help="What the final training uses: the training images, or also the validation images, as in VTAB-1k",
 )
 PATIENCE = Option(0, minimum=0, help="Stop after this many epochs without improvement (needs keep=best); 0: never")
 
 
 def _batch_size(default: int) -> Option:
-    return Option(default, minimum=1, help="Images of a training step")
+    return Option(default, minimum=1, help="Images per training step")
 
 
-def _lr(default: float, meaning: str = "Peak of the learning rate") -> Option:
+def _lr(default: float, meaning: str = "Peak learning rate") -> Option:
     return Option(default, minimum=0, help=meaning)
 
 
@@ -60,7 +61,7 @@ SUPERVISED: dict[str, Option] = {
     "micro_batch": MICRO_BATCH,
     "optimizer": Option("adamw", help="adamw, sgd (Nesterov, 0.9), or any of timm's by name, such as muon"),
     "lr": _lr(1e-3),
-    "weight_decay": Option(0.05, minimum=0, help="Vectors, positions and tokens have none"),
+    "weight_decay": Option(0.05, minimum=0, help="Not applied to vectors, positions and tokens"),
     "warmup": WARMUP,
     "clip_norm": CLIP_NORM,
     "label_smoothing": Option(
@@ -70,34 +71,34 @@ SUPERVISED: dict[str, Option] = {
         0.999,
         minimum=0,
         maximum=0.999999,
-        help="Decay of the moving average of the weights, which is what is evaluated; 0: off",
+        help="Decay of the moving average of the weights, which is evaluated; 0: off",
     ),
     "balance": BALANCE,
     "keep": KEEP,
     "patience": PATIENCE,
     "repeats": Option(1, minimum=1, help="Differently augmented copies of each image in a batch"),
-    "augment": Option(True, help="Augment the images, as the next options say and the dataset allows"),
+    "augment": Option(True, help="Augment the images, as set by the following options and allowed by the dataset"),
     "crop": Option(
         "auto",
         choices=("auto", "none", "padded", "resized"),
-        help="padded: moved a little; resized: a box of any scale; auto: resized from 64 pixels on",
+        help="padded: small shifts; resized: a box of any scale; auto: resized at 64 pixels and above",
     ),
-    "scale": Option((0.08, 1.0), minimum=0.0001, maximum=1, help="Least and largest area of a resized crop"),
-    "flip": Option(True, help="Mirror half of the images"),
+    "scale": Option((0.08, 1.0), minimum=0.0001, maximum=1, help="Smallest and largest area of a resized crop"),
+    "flip": Option(True, help="Mirror half the images"),
     "policy": Option("autoaugment", choices=("none", "autoaugment", "randaugment"), help="Augmentation policy"),
-    "operations": Option(2, minimum=0, help="Of RandAugment, on each image"),
+    "operations": Option(2, minimum=0, help="Operations of RandAugment per image"),
     "magnitude": Option(9, minimum=0, maximum=30, help="Strength of RandAugment's operations"),
     "jitter": Option(0.0, minimum=0, maximum=1, help="Largest change of brightness, contrast and saturation"),
-    "cutout": Option(0.0, minimum=0, maximum=1, help="Side of the square that is hidden, over the image's side"),
+    "cutout": Option(0.0, minimum=0, maximum=1, help="Side of the hidden square, relative to the image's side"),
     "erase": Option(0.25, minimum=0, maximum=1, help="Probability of random erasing"),
     "mixup": Option(0.8, minimum=0, help="Alpha of Mixup; 0: none"),
     "cutmix": Option(1.0, minimum=0, help="Alpha of CutMix; 0: none. With both, each image gets one of them"),
 }
 """Of `supervised`, and of the second phase of `masked-patches`, which is the same."""
 PROBES = {
-    "linear-probe": "Leave the weights, learn a linear head: logistic regression, its penalty chosen on validation",
-    "knn": "Leave the weights, let the nearest training images vote by cosine; k and temperature chosen on validation",
-    "prototype": "Leave the weights, take the class whose mean feature is nearest",
+    "linear-probe": "Freeze the weights, learn a linear head: logistic regression, its penalty chosen on validation",
+    "knn": "Freeze the weights, let the nearest training images vote by cosine; k and temperature chosen on validation",
+    "prototype": "Freeze the weights, predict the class whose mean feature is nearest",
 }
 """Recipes that learn from features alone."""
 
@@ -110,7 +111,7 @@ def vitbench_figures() -> Iterator[vitbench.FigureSpec]:
         draw="vitbench_recipes.masked_figure:draw",
         summary="Masked images, and what a pretraining by masked-patches predicts of them",
         needs=("kept",),
-        options={"images": Option(64, minimum=0, help="Unseen images that the prediction is measured on; 0: none")},
+        options={"images": Option(64, minimum=0, help="Number of unseen images to measure the prediction on; 0: none")},
     )
 
 
@@ -121,7 +122,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         name="supervised",
         fit="vitbench_recipes.supervised:fit",
         step="vitbench_recipes.supervised:step",
-        summary="Train from scratch: AdamW, warm-up and cosine, strong augmentation, average of the weights",
+        summary="Train from scratch: AdamW, warm-up and cosine, strong augmentation, weight averaging",
         options={**SUPERVISED, "final": FINAL, "by_time": BY_TIME},
         chooses=KEPT_BEST,
     )
@@ -135,7 +136,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "steps": STEPS,
             "by_time": BY_TIME,
             "batch_size": _batch_size(256),
-            "lr": _lr(3e-3, "Learning rate, the same at each step"),
+            "lr": _lr(3e-3, "Learning rate, constant"),
         },
         chooses=False,
     )
@@ -145,22 +146,27 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         step="vitbench_recipes.finetune:step",
         summary="Fine-tune pretrained weights: SGD with momentum, cosine, no weight decay, clip 1, 500 steps",
         options={
-            "steps": Option(500, minimum=0, help="Training steps, whatever the number of images; 0: as the epochs say"),
-            "epochs": Option(100, minimum=1, help="Passes over the training images, where steps is 0"),
+            "steps": Option(
+                500, minimum=0, help="Training steps, regardless of the number of images; 0: set by the epochs"
+            ),
+            "epochs": Option(100, minimum=1, help="Passes over the training images, if steps is 0"),
             "by_time": BY_TIME,
             "batch_size": _batch_size(64),
             "micro_batch": MICRO_BATCH,
             "optimizer": Option("sgd", choices=("sgd", "adamw"), help="sgd with momentum 0.9, or adamw"),
             "lr": _lr(0.01),
-            "weight_decay": Option(0.0, minimum=0, help="Vectors, positions and tokens have none"),
+            "weight_decay": Option(0.0, minimum=0, help="Not applied to vectors, positions and tokens"),
             "sweep": Option(
                 "none",
                 choices=("none", "lightweight"),
-                help="lightweight: try rates 0.1 and 0.01 with 500 and 2,500 steps, then train by the best of them",
+                help="lightweight: try rates 0.1 and 0.01 with 500 and 2,500 steps, then train with the best of them",
             ),
             "final": FINAL,
             "layer_decay": Option(
-                1.0, minimum=0.01, maximum=1, help="Rate of each layer over that of the next one; of timm's models"
+                1.0,
+                minimum=0.01,
+                maximum=1,
+                help="Learning rate of each layer relative to the next; only for timm models",
             ),
             "warmup": WARMUP,
             "clip_norm": CLIP_NORM,
@@ -178,11 +184,11 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
         summary="Predict masked patches without labels, then train as supervised does; for models with tokens",
         options={
             **SUPERVISED,
-            "pretrain_epochs": Option(100, minimum=1, help="Passes over all training images before the labels"),
+            "pretrain_epochs": Option(100, minimum=1, help="Passes over all training images before training on labels"),
             "pretrain_steps": Option(
-                0, minimum=0, help="Steps of pretraining, instead of its epochs; 0: as the epochs say"
+                0, minimum=0, help="Steps of pretraining, instead of its epochs; 0: set by the epochs"
             ),
-            "pretrain_lr": _lr(1e-3, "Peak of the learning rate of pretraining"),
+            "pretrain_lr": _lr(1e-3, "Peak learning rate of pretraining"),
             "mask": Option(0.5, minimum=0.001, maximum=0.999, help="Share of the patches that are masked"),
             "target": Option(
                 "colours",
@@ -194,8 +200,8 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
                 choices=("all", "visible"),
                 help="What the model sees: all patches, some replaced; or those that are not masked, before a decoder",
             ),
-            "decoder_width": Option(128, minimum=4, help="Width of the decoder behind encoder=visible"),
-            "decoder_depth": Option(2, minimum=1, help="Layers of the decoder behind encoder=visible"),
+            "decoder_width": Option(128, minimum=4, help="Width of the decoder, with encoder=visible"),
+            "decoder_depth": Option(2, minimum=1, help="Layers of the decoder, with encoder=visible"),
         },
         chooses=KEPT_BEST,
     )
@@ -210,7 +216,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
     yield vitbench.RecipeSpec(
         name="evaluate",
         fit="vitbench_recipes.evaluate:fit",
-        summary="Train nothing: score a model with its own head",
+        summary="No training: score a model with its own head",
         options={
             "class_map": Option(
                 "", kind="file", help="A CSV, JSON or TOML file: which classes of the head mean which class of the data"
@@ -218,7 +224,7 @@ def vitbench_recipes() -> Iterator[vitbench.RecipeSpec]:
             "classes": Option(
                 "subset",
                 choices=("subset", "all"),
-                help="Leave out the head's classes that the data do not have, or let them compete",
+                help="Drop the head's classes that the data does not have, or let them compete",
             ),
         },
         model_options={"head": "own"},

@@ -119,7 +119,7 @@ def _swept(model: nn.Module, net: nn.Module, data: TrainVal, run: FitRun) -> dic
     """
     if run.budget.seconds is not None or run.budget.steps is not None:
         raise UsageError(
-            f'sweep = "{run.options["sweep"]}" has lengths of its own, which no budget bounds; '
+            f'sweep = "{run.options["sweep"]}" has its own lengths, which no budget can limit; '
             'leave --budget out, or set sweep = "none"'
         )
     start, best = deepcopy(whole_state(model)), dict[str, Any]()
@@ -215,7 +215,7 @@ def _groups(model: nn.Module, layer_decay: float, weight_decay: float) -> list[d
         return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
     if not hasattr(model, "group_matcher"):
         raise UsageError(
-            f"layer_decay = {layer_decay} needs a model that says what its layers are, as timm's do by group_matcher; "
+            f"layer_decay = {layer_decay} needs a model that defines its layers, as timm models do with group_matcher; "
             "set layer_decay = 1"
         )
     from timm.optim import param_groups_layer_decay

@@ -5,7 +5,7 @@ intercepts apart, so that scikit-learn's ``C`` is 1 / (l2 N). SciPy's L-BFGS-B m
 gradient, on the device of the features.
 
 Features are turned onto their principal axes, and each axis is scaled by what the curvature along it is about, so that
-many correlated features take few steps: the weights are others there, the objective and its optimum are the same.
+many correlated features take few steps: the weights differ there, the objective and its optimum are the same.
 
 Shapes: N images, D features, K classes.
 """

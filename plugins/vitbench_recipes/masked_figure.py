@@ -76,7 +76,7 @@ class Pretrained:
         """
         beside, encoder = dict(subject.kept.get(KEPT, {})), subject.kept.get(ENCODER, {})
         if not encoder or not {COUNT, COLOURS} <= beside.keys():
-            raise Skip("it was not pretrained by masked-patches, or nothing of that was kept")
+            raise Skip("it was not pretrained by masked-patches, or nothing of that was stored")
         count, colours = int(beside.pop(COUNT)), bool(beside.pop(COLOURS))
         channels, *size = subject.input_shape
         model = subject.fresh(0)
@@ -178,8 +178,8 @@ def _in_words(measured: Sequence[Measurement]) -> str:
         right, most = by["masked_accuracy"], by["masked_majority"].value
         between = "" if right.low is None else f" ({right.low:.1%} to {right.high:.1%})"
         return (
-            f"On {count} unseen images {right.value:.1%}{between} of the masked patches are right; the commonest "
-            f"colour alone would be right in {most:.1%}."
+            f"On {count} unseen images {right.value:.1%}{between} of the masked patches are right; always "
+            f"predicting the most common colour would be right in {most:.1%}."
         )
     loss, guess = by["masked_loss"], by["masked_guess_loss"].value
     between = "" if loss.low is None else f" ({loss.low:.3f} to {loss.high:.3f})"
@@ -246,12 +246,12 @@ def _how(found: Pretrained) -> str:
     shares = f"{found.count} of {math.prod(found.layout.grid)} patches are masked"
     hidden = f"{shares}, here in gray: the model gets only the others."
     if found.net.decoder is None:
-        hidden = f"{shares}: most are gray, some another patch of the image, some as they were."
+        hidden = f"{shares}: most are gray, some are another patch of the image, some are unchanged."
     if found.colours:
         return f"{hidden} The model predicts the mean colour of each, in {COLOUR_LEVELS} levels per channel."
     return (
-        f"{hidden} It predicts their normalised pixels; mean and contrast of each patch are the image's own, so "
-        "compare the last row, which has nothing but the means."
+        f"{hidden} It predicts their normalised pixels; mean and contrast of each patch are the image's own, "
+        "so compare the last row, which shows only the means."
     )
 
 

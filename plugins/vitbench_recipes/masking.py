@@ -58,7 +58,9 @@ def masked_count(mask: float, patches: int) -> int:
     if patches < 2:
         raise UsageError("an image of a single patch leaves nothing to predict it from: use a smaller patch_size")
     found = "masks none" if count <= 0 else "leaves none to predict them from"
-    raise UsageError(f"mask = {mask:g} of {patches} patches {found}: use a share from {1 / patches:.2g} on, below 1")
+    raise UsageError(
+        f"mask = {mask:g} of {patches} patches {found}: use a share of at least {1 / patches:.2g}, below 1"
+    )
 
 
 def corruption(draws: Draws, *, patches: int, count: int) -> Corruption:

@@ -21,13 +21,13 @@ NESTEROV = {"supervised": {"optimizer": "sgd", "lr": 0.1, "weight_decay": 5e-4}}
 
 CHECKPOINT = Option("", kind="file", help="Weights of the same model: .safetensors, or a state dict of torch.save")
 """Path of a state dict; empty for none."""
-HEAD = Option("own", choices=("own", "new"), help="Of a checkpoint: its own head, or a new one for the data's classes")
+HEAD = Option("own", choices=("own", "new"), help="The checkpoint's own head, or a new one for the data's classes")
 STARTS = {"checkpoint": CHECKPOINT, "head": HEAD}
 STEM = Option(
     "", kind="file", help="Weights of the same model, or of a ResNet whose stem and first stage become the stem's"
 )
 
-DROP_PATH = "Probability with which an image skips the last block in training; it rises from 0 at the first"
+DROP_PATH = "Probability that an image skips the last block in training, rising from 0 at the first"
 
 
 def _sizes(**defaults: OptionValue) -> dict[str, OptionValue | Option]:
@@ -43,9 +43,9 @@ _MEANING = {
     "patch_size": ("Side of a patch, in pixels of the image or positions of the stem's output", 1),
     "depth": ("Transformer layers", 1),
     "width": ("Width of a token", 1),
-    "heads": ("Attention heads; they divide the width", 1),
+    "heads": ("Attention heads; must divide the width", 1),
     "mlp_ratio": ("Hidden width of the MLP, as a multiple of the width", 0.01),
-    "dropout": ("Share of activations that training drops", 0),
+    "dropout": ("Share of activations dropped in training", 0),
     "drop_path": (DROP_PATH, 0),
     "stem_width": ("Channels of the stem", 1),
     "stem_blocks": ("Residual blocks of the stem", 0),
@@ -131,7 +131,7 @@ def _vit2d() -> ModelSpec:
         options={
             "stem": one_of("How an image becomes tokens", "patch", "spt", "conv", "cct"),
             "position": one_of(
-                "How tokens know their places",
+                "How tokens encode position",
                 *("learned", "none", "sincos", "relative", "relative-kv", "rope", "rope-mixed", "cpe"),
             ),
             "attention": one_of("Which tokens a token sees", "full", "local", "axial", "lsa"),
@@ -188,8 +188,8 @@ def _hybrids() -> Iterator[ModelSpec]:
         recipe="recipes/supervised",
         options={
             **_sizes(patch_size=7, depth=12, width=512, heads=16, mlp_ratio=1.0, dropout=0.1, drop_path=0.0),
-            "frozen": Option(True, help="Leave the stem's weights as they are"),
-            "pretrained": Option(True, help="Take the stem's weights from the hub"),
+            "frozen": Option(True, help="Freeze the stem's weights"),
+            "pretrained": Option(True, help="Load the stem's weights from the hub"),
             "checkpoint": STEM,
             "head": HEAD,
         },
@@ -215,7 +215,7 @@ def _hybrids() -> Iterator[ModelSpec]:
                 dropout=0.0,
                 drop_path=0.0,
             ),
-            "frozen": Option(False, help="Leave the stem's weights as they are"),
+            "frozen": Option(False, help="Freeze the stem's weights"),
             "checkpoint": STEM,
             "head": HEAD,
         },

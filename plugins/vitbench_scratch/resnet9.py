@@ -68,7 +68,7 @@ def build(
         UnusableError: the checkpoint cannot be read or does not fit.
     """
     if min(image_size) < 2**HALVINGS:
-        raise UsageError(f"resnet9 halves its input {HALVINGS} times, and needs {2**HALVINGS} pixels at least")
+        raise UsageError(f"resnet9 halves its input {HALVINGS} times and needs at least {2**HALVINGS} pixels")
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["prep"] = _layer(in_channels, width)  # [B, W, S, T]
     layers["layer1"] = nn.Sequential(_layer(width, 2 * width, pooled=True), Residual(2 * width))

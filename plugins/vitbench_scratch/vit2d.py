@@ -241,12 +241,12 @@ class SpatialTransformer(nn.Module):
             [position] = [name for name, kind in POSITIONS.items() if kind is type(self.position)]
             starting = [name for name, kind in POSITIONS.items() if kind.at_start]
             raise UsageError(
-                f"position {position} needs all patches in each block, so that none can be left out: encode all of "
+                f"position {position} needs all patches in each block, so none can be left out: encode all of "
                 f"them, or use position {', '.join(starting[:-1])} or {starting[-1]}"
             )
         if self.attention in ("local", "axial"):
             raise UsageError(
-                f"attention {self.attention} needs all patches, so that none can be left out: encode all of them, or "
+                f"attention {self.attention} needs all patches, so none can be left out: encode all of them, or "
                 "use attention full or lsa"
             )
 
@@ -301,7 +301,7 @@ def _check_forms(forms: dict[str, str], grid: Grid, window: int, patch_size: int
     if attention == "local" and not 1 <= window <= min(grid):
         raise UsageError(f"window must be 1 to {min(grid)} for a grid of {grid[0]}x{grid[1]} patches, not {window}")
     if attention == "lsa" and math.prod(grid) + (forms["pool"] == "cls") < 2:
-        raise UsageError("attention lsa needs two tokens at least, and a single patch is one: use a smaller patch_size")
+        raise UsageError("attention lsa needs at least two tokens, but a single patch is one: use a smaller patch_size")
 
 
 def build(*, checkpoint: str, head: str, **options: Any) -> SpatialTransformer:

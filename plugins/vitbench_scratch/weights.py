@@ -83,8 +83,8 @@ def fill(
         state = State.of({**state, **new}, state.taken)
     elif weight is not None and weight.ndim == 2 and len(weight) != len(layer.weight):  # type: ignore[arg-type]
         raise UnusableError(
-            f"checkpoint {checkpoint} has a head for {len(weight)} classes, and the data have "
-            f"{len(layer.weight)}; head=new makes a new head"  # type: ignore[arg-type]
+            f"checkpoint {checkpoint} has a head for {len(weight)} classes, but the data has {len(layer.weight)}; "
+            "head=new makes a new head"  # type: ignore[arg-type]
         )
     moved, said = dict[str, Tensor](), ""
     for name in (positions, *biases):

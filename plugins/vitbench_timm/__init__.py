@@ -16,7 +16,7 @@ BUILD = "vitbench_timm.models:build"
 REVISION = "vitbench_timm.models:revision"
 CLASS_NAMES = "vitbench_timm.models:class_names"
 OPTIONS: dict[str, OptionValue | Option] = {
-    "pretrained": Option(True, help="Take the weights of the name's tag from the hub"),
+    "pretrained": Option(True, help="Load the weights of the name's tag from the hub"),
     "checkpoint": Option("", kind="file", help="Weights of the same architecture, instead of the hub's"),
     "head": Option("new", choices=("new", "own"), help="A new head for the data's classes, or that of the weights"),
 }

@@ -307,8 +307,8 @@ def _classifiers(config: Any) -> tuple[str, ...]:
 def _check_own_head(weights: str, num_own: int, num_classes: int) -> None:
     if num_own != num_classes:
         raise UnusableError(
-            f"the head of {weights} gives {num_own} classes and the data have {num_classes}; "
-            "head=own needs equal counts, head=new makes a new head"
+            f"the head of {weights} gives {num_own} classes and the data has {num_classes}; head=own needs equal "
+            "counts, head=new makes a new head"
         )
 
 

@@ -37,7 +37,7 @@ def vitbench_datasets() -> Iterator[vitbench.DatasetSpec]:
         yield vitbench.DatasetSpec(
             name=f"dsprites-lookalike-{name}",
             open=f"vitbench_vtab.lookalike:OPENERS.{name}",
-            summary=f"Shapes drawn as dSprites has them, without files: {label}",
+            summary=f"Shapes drawn like those of dSprites, without files: {label}",
             classes=16,
             shape=(1, 64, 64),
             sizes={"train": TRAIN, "val": VAL, "test": 2_000},

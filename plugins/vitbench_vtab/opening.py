@@ -42,7 +42,7 @@ def open_task(*, task: Task, root: Path, split: SplitName, download: bool = Fals
     Raises:
         FileNotFoundError: there is no such folder.
         OSError: the download failed.
-        ValueError: it holds no form of the task that is known, or its files cannot be used.
+        ValueError: it contains no known form of the task, or its files cannot be used.
     """
     if not root.is_dir():
         if not (download and task.whole in archives.PUBLISHED):
@@ -139,7 +139,7 @@ def _learned(
     assert rows is not None
     note += "" if val else f", and {len(chosen if chosen is not None else ()):,} others for validation"
     if _by_class(source.labels):
-        note += "; the files lie class by class, so that they are shuffled first"
+        note += "; the files are ordered by class, so they are shuffled first"
         rows = own_order(len(source.labels))[rows]
     else:
         note += ", in the order of the files, which may not be that of TensorFlow Datasets"

@@ -43,7 +43,7 @@ def _files(root: Path, paths: Sequence[Path], labels: Sequence[int], names: Sequ
     if not paths:
         raise ValueError(f"there are no images in {root}")
     if outside := [path for path in paths if ".." in path.parts or not path.is_relative_to(root)]:
-        raise ValueError(f"{outside[0]} leaves the folder of the dataset, {root}")
+        raise ValueError(f"{outside[0]} leads outside the dataset folder, {root}")
     if lost := [path for path in paths if not path.is_file()]:
         raise ValueError(f"{len(lost):,} of {len(paths):,} images are missing, the first is {lost[0]}")
     images = ImageFiles(
@@ -177,7 +177,7 @@ def svhn(task: Task, root: Path) -> Pools | None:
         path = root / f"{split}_32x32.mat"
         images, labels = read_mat(path, "X"), read_mat(path, "y").ravel().astype(np.int64)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[2:] != (3, len(labels)):
-            raise ValueError(f"{path} must hold uint8 X [32, 32, 3, N] and y [N]")
+            raise ValueError(f"{path} must contain uint8 X [32, 32, 3, N] and y [N]")
         pools[split] = Pool(
             source=Arrays(pixels=images.transpose(3, 2, 0, 1)),
             labels=rules.svhn_digit(labels),
@@ -290,11 +290,11 @@ def smallnorb(task: Task, root: Path) -> Pools | None:
         parts = [sorted(root.glob(f"smallnorb-*-{name}-{kind}.mat")) for kind in ("dat", "info")]
         if not all(parts):
             if any(root.glob(f"smallnorb-*-{name}-*.mat.gz")):
-                raise ValueError(f"the files of {name} in {root} are packed; unpack them with gunzip")
+                raise ValueError(f"the files of {name} in {root} are compressed; decompress them with gunzip")
             return None
         images, info = (read_norb(some[0]) for some in parts)
         if images.ndim != 4 or info.ndim != 2 or info.shape[1] != 4 or len(images) != len(info):
-            raise ValueError(f"{parts[0][0]} must hold [N, 2, 96, 96] images, and {parts[1][0].name} [N, 4] numbers")
+            raise ValueError(f"{parts[0][0]} must contain [N, 2, 96, 96] images, and {parts[1][0].name} [N, 4] numbers")
         column, rule = (
             (2, rules.smallnorb_azimuth) if task.name == "smallnorb-azimuth-1k" else (1, rules.smallnorb_elevation)
         )

@@ -166,7 +166,7 @@ def test_a_folder_that_is_empty(tmp_path: Path) -> None:
 
 def test_a_folder_that_holds_no_images(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    assert f"{tmp_path} has none of the known layouts" in refusal(UnusableError, {"pets": tmp_path})
+    assert f"{tmp_path} matches no known layout" in refusal(UnusableError, {"pets": tmp_path})
 
 
 @pytest.mark.parametrize("layout", ["", "train"])
@@ -322,14 +322,14 @@ FORMATS = ("table", "md", "csv", "json", "latex", "html")
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_store_without_a_run_is_refused(form: str, leaderboard: Callable[..., str], tmp_path: Path) -> None:
     Store.open(tmp_path, create=True).close()
-    assert f"{tmp_path} holds no run yet; start one with vitbench run" in leaderboard(4, tmp_path, "--format", form)
+    assert f"{tmp_path} contains no run yet; start one with vitbench run" in leaderboard(4, tmp_path, "--format", form)
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_folder_that_holds_no_results_is_refused(form: str, leaderboard: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
-        assert f"{place} holds no results" in leaderboard(4, place, "--format", form)
+        assert f"{place} contains no results" in leaderboard(4, place, "--format", form)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -99,7 +99,7 @@ def test_one_bad_model_takes_no_result_from_the_others(
     assert {name: (record.status, record.reason) for name, record in ended.items()} == {
         "dies": ("crashed", "the process was killed by SIGSEGV"),
         "exits": ("failed", "SystemExit: no licence"),
-        "far": ("failed", "its family could not be asked: ValueError: no network"),
+        "far": ("failed", "its family could not be queried: ValueError: no network"),
         "sound": ("ok", ""),
     }
     said = capsys.readouterr().err

@@ -46,7 +46,7 @@ PROBLEMS = [
     ("prints", "vitbench-prints", "4.0", "call", 'wrote to stdout, which was sent to stderr: "asked"', "warning"),
     ("twin", "vitbench-twin-first", "1.0", "name", "vitbench-twin-first 1.0 and vitbench-twin-second 2.0", "error"),
     ("twin", "vitbench-twin-second", "2.0", "name", "vitbench-twin-first 1.0 and vitbench-twin-second 2.0", "error"),
-    ("wrong-type", "vitbench-wrong-type", "2.2", "validate", "gave str where ModelSpec is expected", "error"),
+    ("wrong-type", "vitbench-wrong-type", "2.2", "validate", "returned str where ModelSpec is expected", "error"),
 ]
 SOUND = (
     *(

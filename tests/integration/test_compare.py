@@ -80,7 +80,7 @@ def test_the_exit_code_is_the_outcome(
         (["a", "b", "--dataset", "pets"], 11, '"a" has no such result'),
         (["a", "b", "--device", "cuda"], 11, '"a" has no such result'),
         (["a", "a"], 2, "are the same model"),
-        (["a", "b", "--model", "a"], 2, "--model restricts two folders"),
+        (["a", "b", "--model", "a"], 2, "--model applies when A and B are folders"),
         (["a", "b", "--threshold", "0"], 2, "0.0 is not in the range 0<x<1"),
         (["a"], 2, "Missing argument 'B'"),
         (["a", "b", "--measure"], 11, "nothing to measure again"),
@@ -198,7 +198,7 @@ def test_a_model_that_takes_longer_is_found_slower_in_turn(call: Vitbench, tmp_p
     assert speed["measured"]["ratio"] == pytest.approx(2 / 3, rel=0.1)
     assert speed["measured"]["pairs"] >= 3
     assert [line.partition(",")[0] for line in err.splitlines()] == [
-        "Preparing: looking at this machine",
+        "Preparing: examining this machine before measuring on it.",
         "Measuring vit and resnet18 in turn",
     ]
     remaining = set(psutil.Process().children(recursive=True)) - before
@@ -209,7 +209,7 @@ def test_a_plugin_file_is_for_measuring(call: Vitbench, tmp_path: Path) -> None:
     results = c.write(tmp_path / "results", c.speeds("vit", 1000), c.speeds("resnet18", 1000))
     code, out, err = call("vit", "resnet18", "--output", results, "--plugin", "mine.py")
     assert (code, out) == (2, "")
-    assert err.startswith("Error: --plugin goes with --measure")
+    assert err.startswith("Error: --plugin requires --measure")
     code, out, err = call("vit", "resnet18", "--output", results, "--plugin", "absent.py", "--measure")
     assert (code, out) == (2, "")
     assert "plugin file absent.py cannot be read" in err

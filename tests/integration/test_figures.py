@@ -159,7 +159,7 @@ def test_each_figure_ends_as_a_record_with_its_reason_and_a_second_run_draws_non
     ended = {name: (record.status, record.reason) for name, record in found.items()}
     assert ended == {
         "drawing/look": ("ok", ""),
-        "drawing/lacking": ("skipped", "its recipe kept no tensors beside the weights"),
+        "drawing/lacking": ("skipped", "its recipe stored no tensors besides the weights"),
         "drawing/absent": ("skipped", "it needs the module no_such_module, which is not installed"),
         "drawing/broken": ("failed", "ValueError: it cannot be drawn"),
     }
@@ -267,7 +267,7 @@ def test_without_weights_a_figure_is_skipped_and_without_a_result_there_is_nothi
     vitbench.withdraw(folder / "results", look.planned.shows, reason="of a test")
     code, _, err = explained(folder, "--figure", "drawing/look")
     assert code == 2
-    assert "holds no trained model" in err
+    assert "contains no trained model" in err
 
 
 def test_a_figure_is_drawn_again_when_its_file_is_gone_or_its_training_ran_again(

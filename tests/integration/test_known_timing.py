@@ -61,7 +61,7 @@ def test_a_model_that_keeps_results_looks_fast_and_is_told() -> None:
     with torch.inference_mode():
         (reason,) = fresh_input_reasons(model, inputs(4), unseen, CPU)
         assert fresh_input_reasons(Sleeper(0.02), inputs(4), unseen, CPU) == []
-    assert reason.endswith(" times faster than fresh ones: the model keeps results")
+    assert reason.endswith(" times faster than fresh ones: the model caches results")
 
 
 @contextmanager

@@ -184,7 +184,7 @@ def test_typing_filters_the_rows(watched, plain_page):
     expect_models(page, ["resnet"])
     expect(page.get_by_role("status")).to_have_text("1 of 6 rows")
     page.get_by_label("Filter rows").fill("nothing like it")
-    expect(page.locator("#s0 table.board tbody")).to_have_text("No row fits the filter.")
+    expect(page.locator("#s0 table.board tbody")).to_have_text("No row matches the filter.")
     page.get_by_label("Filter rows").fill("")
     expect(page.locator("#s0 table.board tbody tr")).to_have_count(5)
 
@@ -211,7 +211,7 @@ def test_a_condition_filters_the_rows_and_the_charts_follow(watched, plain_page)
     where.fill("throughput > 1e9")
     expect(fault).to_have_text("")
     expect(points).to_have_count(0)
-    expect(text).to_have_text("No row that is shown has both figures.")
+    expect(text).to_have_text("No row shown has both values.")
     where.fill("")
     page.get_by_label("Filter rows").fill("t")  # by name: resnet and vit
     expect(points).to_have_count(2)

@@ -29,7 +29,7 @@ def found() -> dict[str, Any]:
 
 def test_what_cannot_be_used_is_refused_in_one_line(found: dict[str, Any]) -> None:
     assert found["wrong token"].startswith("3: the Ray cluster at 127.0.0.2:")
-    assert found["wrong token"].endswith("does not take our token; check RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH")
+    assert found["wrong token"].endswith("does not accept our token; check RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH")
     assert found["two classes"].startswith("2: the Ray cluster has machines of the classes a, b")
     assert found["no such class"].startswith("3: no node of the Ray cluster has had the label vitbench-machine=c")
 
@@ -78,5 +78,5 @@ def test_what_a_killed_worker_or_a_removed_node_takes_along_is_lost_and_nothing_
 
 def test_a_cluster_without_a_token_is_refused_and_ones_own_listens_on_loopback_alone() -> None:
     found = scenario("disabled")
-    assert "asks for no token: whoever reaches it can run any code" in found["open"]
+    assert "requires no token: anyone who can reach it can run code" in found["open"]
     assert found["listens"] == []

@@ -154,8 +154,10 @@ def test_channels_that_do_not_fit_cost_the_models_own_cells(run: Run, monkeypatc
     results = run({"mine/colour": "", "mine/tall": ""}, batch_sizes="[2]")
     failed = {record.planned.in_words: record.reason for record in results.records if record.status == "failed"}
     assert failed == {
-        "mine/colour on four, supervised, seed 0": "it takes 3 channels, and four has 4; only gray becomes several "
-        "channels, and three become gray"
+        "mine/colour on four, supervised, seed 0": (
+            "it takes 3 channels, and four has 4; only gray images can be "
+            "expanded to several channels, and only three channels can be reduced to gray"
+        )
     }
     speeds = {
         record.planned.cell.input_shape for record in results.records if isinstance(record.planned.cell, SpeedCell)

@@ -165,7 +165,7 @@ def test_the_same_models_are_right_in_float32(run: Run) -> None:
     record = quality(results, "unruly")
     assert record.warnings == (
         "the model changed torch's cudnn.benchmark",
-        "evaluation drew from or reset torch's random numbers",
+        "evaluation used or reset torch's random number generator",
     )
     assert figures(record)["top1"].verdict.level == "warn"
 

@@ -138,5 +138,5 @@ def test_layouts_with_files(layout: str, write: Callable[[Path], object], tmp_pa
     outcomes = run_checks(checks_of(f"datasets/{layout}", data={layout: tmp_path}))
     skipped = {"check_dataset_sizes": "it declares neither classes nor shape nor sizes"}
     if layout != "idx":
-        skipped["check_dataset_batches_agree"] = "it offers image(i) alone"
+        skipped["check_dataset_batches_agree"] = "it offers only image(i)"
     assert {outcome.check: outcome.reason for outcome in outcomes if outcome.status != "passed"} == skipped

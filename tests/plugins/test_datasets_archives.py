@@ -85,14 +85,18 @@ def test_all_files_are_unpacked_into_one_folder(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.tar.gz", _tar("1.jpg", "../../out.jpg"), "a.tar.gz is refused, and not unpacked: .*out.jpg"),
-        ("a.tar.gz", _tar("1.jpg", link="../../../etc/passwd"), "a.tar.gz is refused, and not unpacked"),
+        ("a.tar.gz", _tar("1.jpg", "../../out.jpg"), "a.tar.gz is refused and was not unpacked: .*out.jpg"),
+        ("a.tar.gz", _tar("1.jpg", link="../../../etc/passwd"), "a.tar.gz is refused and was not unpacked"),
         (
             "a.zip",
             _zip("1.jpg", "../../out.jpg"),
-            "a.zip is refused, and not unpacked: ../../out.jpg would lie",
+            "a.zip is refused and was not unpacked: ../../out.jpg would be extracted",
         ),
-        ("a.zip", _zip("1.jpg", "/out.jpg"), "a.zip is refused, and not unpacked: /out.jpg would lie outside"),
+        (
+            "a.zip",
+            _zip("1.jpg", "/out.jpg"),
+            "a.zip is refused and was not unpacked: /out.jpg would be extracted outside",
+        ),
         ("a.zip", b"nothing", "a.zip is damaged"),
         ("a.tgz", _tar("1.jpg")[:-20], "a.tgz is damaged"),
     ],

@@ -107,11 +107,11 @@ class _Attack:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (pickle.dumps(_Attack()), "it asks for builtins.exec, which is not part of an array"),
-        (b"cnumpy.testing\nrun_module_suite\n.", "it asks for numpy.testing.run_module_suite"),
+        (pickle.dumps(_Attack()), "it refers to builtins.exec, which an array does not need"),
+        (b"cnumpy.testing\nrun_module_suite\n.", "it refers to numpy.testing.run_module_suite"),
         (b"", "Ran out of input"),
         (_original(_batch(5))[:500], "truncated"),
-        (_original([1]), "must hold a dictionary, not list"),
+        (_original([1]), "must contain a dictionary, not list"),
         (_original({b"data": np.zeros((2, 3072), np.uint8)}), "has no entry 'labels'"),
         (_original({b"data": np.zeros((2, 9), np.uint8), b"labels": [0, 1]}), "uint8 pixels of shape [2, 3072]"),
     ],

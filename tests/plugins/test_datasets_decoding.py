@@ -81,7 +81,7 @@ def test_a_palette_gives_its_colours(transparency: int | bytes | None, expected:
     options = {} if transparency is None else {"transparency": transparency}
     content = _encoded(image, **options)
     assert _decode(content).tolist() == expected
-    assert _said(content) == (["transparent, laid over white"] if expected[0][0][1] == 255 else [])
+    assert _said(content) == (["transparent, composited on white"] if expected[0][0][1] == 255 else [])
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -262,7 +262,7 @@ def test_of_several_frames_the_first_is_taken_and_they_are_counted(suffix: str) 
     content = _encoded(frames[0], suffix, save_all=True, append_images=frames[1:])
     red, _, blue = _decode(content).mean((1, 2))
     assert red > 200 > 50 > blue
-    assert _said(content) == ["of several frames, of which the first is taken"]
+    assert _said(content) == ["with several frames, of which the first is used"]
 
 
 # --- damage

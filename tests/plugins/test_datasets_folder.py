@@ -108,16 +108,16 @@ def test_layouts_and_splits_are_told_by_the_names_of_folders(
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        (["train/1.png", "test/1.png"], "the folders test, train hold images, but no class folders"),
-        (_each("training_set", "test_set"), "the folders test_set, training_set have the names of splits"),
+        (["train/1.png", "test/1.png"], "the folders test, train contain images but no class folders"),
+        (_each("training_set", "test_set"), "the folders test_set, training_set are named like splits"),
         (_each("train2017", "val2017"), "rename them to train, val and test"),
-        ([*_each("train"), "test/1.png"], "test/ holds images, but no class folders"),
-        ([*AB, "test/1.png"], "test/ holds images, but no class folders, and lies beside a/, b/"),
-        (_each("x/train", "x/test", "y/train", "y/test"), "it holds several datasets, x/, y/"),
-        (["a/train/1.png", "a/test/1.png", "b/train/1.png"], r"splits lie in the class folders \(a/test/\)"),
-        ([*_each("train"), "test/notes.txt"], "test/ holds no image"),
+        ([*_each("train"), "test/1.png"], "test/ contains images but no class folders"),
+        ([*AB, "test/1.png"], "test/ contains images but no class folders, next to a/, b/"),
+        (_each("x/train", "x/test", "y/train", "y/test"), "it contains several datasets, x/, y/"),
+        (["a/train/1.png", "a/test/1.png", "b/train/1.png"], r"splits are inside the class folders \(a/test/\)"),
+        ([*_each("train"), "test/notes.txt"], "test/ contains no images"),
         ([*_each("train", "test"), "val/a/1.png", "val/c/1.png"], "class 'c' only in val"),
-        (_each("train", "test", files=("a/1.png",)), "has one class only, 'a'"),
+        (_each("train", "test", files=("a/1.png",)), "has only one class, 'a'"),
     ],
 )
 def test_folders_that_are_no_classes_are_refused(files: list[str], reason: str, tmp_path: Path) -> None:
@@ -158,10 +158,11 @@ def test_all_that_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     assert opened.class_names == ("a", "b")
     assert opened.notes == (
         "layout folder: train from train/, test from test/",
-        "files left out in train/: in no image format that this Pillow reads (2 .heic, 1 .txt, 1 without a suffix), "
-        "broken links (2), hidden images (1), images in hidden folders (2), images in no class folder (1), "
-        "links that lead back up (1)",
-        "not classes, because there is no image in them: empty (in train/)",
+        "files left out in train/: in image formats that this Pillow cannot read (2 .heic, 1 .txt, 1 without a "
+        "suffix), "
+        "broken links (2), hidden images (1), images in hidden folders (2), images outside any class folder (1), "
+        "links back to a parent folder (1)",
+        "not classes, because they contain no images: empty (in train/)",
     )
 
 
@@ -187,15 +188,15 @@ def test_images_in_sub_folders_belong_to_their_class_and_links_are_followed(tmp_
     assert names == ["a/1.png", "a/camera2/1.png", "a/camera2/raw/1.png", "b/1.png", "b/link.png", "c/1.png", "c/2.png"]
     assert train.labels.tolist() == [0, 0, 0, 1, 1, 2, 2]
     assert train.notes[1:] == (
-        "images in sub-folders of class folders of pets/ belong to the class: 1 in a/camera2, 1 in a/camera2/raw",
+        "images in subfolders of class folders of pets/ belong to the class: 1 in a/camera2, 1 in a/camera2/raw",
     )
 
 
 @pytest.mark.parametrize(
     ("names", "order", "note"),
     [
-        (range(12), range(12), "classes are whole numbers and in the order of their values: 0, 1, 2, ..., 11"),
-        ((-1, -10, 2, 10), (-10, -1, 2, 10), "classes are whole numbers and in the order of their values: -10, -1, 2"),
+        (range(12), range(12), "classes are integers, ordered by value: 0, 1, 2, ..., 11"),
+        ((-1, -10, 2, 10), (-10, -1, 2, 10), "classes are integers, ordered by value: -10, -1, 2"),
         (("00", "01", "10"), ("00", "01", "10"), ""),
         (("class 2", "class 10"), ("class 10", "class 2"), ""),
         (("1", "2", "10", "other"), ("1", "10", "2", "other"), ""),
@@ -221,7 +222,7 @@ def test_one_name_spelled_otherwise_is_one_class(tmp_path: Path) -> None:
     opened = _open(root)
 
     assert (opened.class_names, _sizes(opened)) == (("caf\u00e9", "t\u00e9"), {"train": 3, "test": 2})
-    assert any("spelled otherwise" in note for note in opened.notes)
+    assert any("encoded differently" in note for note in opened.notes)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +279,7 @@ def test_what_was_done_to_images_is_counted_once_over_all_splits(folders: tuple[
         located, sides=[WantedSize(image_size=None)], cache_root=tmp_path / "cache", say=print
     ).values()
     assert set(info.sizes) == {"train", "test"}
-    assert info.notes[-1] == "of 8 images: 4 transparent, laid over white"
+    assert info.notes[-1] == "of 8 images: 4 transparent, composited on white"
 
 
 def test_an_unreadable_image_is_named_once_with_its_path(tmp_path: Path) -> None:

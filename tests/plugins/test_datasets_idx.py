@@ -86,17 +86,17 @@ def _flipped(content: bytes) -> bytes:
         (b"", "{} is not an idx file: it is empty"),
         (b"\x89PNG\r\n\x1a\n", "{} is not an idx file: it starts with 89504e47"),
         (idx(np.zeros((4, 2, 2)), kind=7), "{} is not an idx file: it starts with 00000703"),
-        (idx(np.zeros((4, 2, 2)), kind=13), "{} holds numbers of 32 bits; images must be unsigned bytes"),
+        (idx(np.zeros((4, 2, 2)), kind=13), "{} holds 32-bit floats; images must be unsigned bytes"),
         (idx(np.zeros(9)), "{} has 1 axis; images have 3"),
         (idx(np.zeros((4, 3, 2, 2))), "{} has 4 axes; images have 3"),
         (HEADER[:4] + b"\xff" * 8 + bytes(4), "{} holds images of 4294967295x0 pixels"),
-        (HEADER[:9], "{} is cut within its header"),
-        (IMAGES[:-1], "{} is cut: its header promises 31,360 values, and 31,359 are there"),
-        (IMAGES + b"\0", "{} is too long: more follows the 31,360 values that its header promises"),
-        (_packed(IMAGES + b"\0"), "{} is too long: more follows the 31,360 values that its header promises"),
-        (_packed(IMAGES[:-1]), "{} is cut: its header promises 31,360 values, and 31,359 are there"),
-        (_packed(IMAGES)[:-9], "cannot read {}: its compressed data are cut"),
-        (_packed(IMAGES)[:5], "cannot read {}: its compressed data are cut"),
+        (HEADER[:9], "{} is truncated within its header"),
+        (IMAGES[:-1], "{} is truncated: its header promises 31,360 values, but it has only 31,359"),
+        (IMAGES + b"\0", "{} is too long: more data follows the 31,360 values that its header promises"),
+        (_packed(IMAGES + b"\0"), "{} is too long: more data follows the 31,360 values that its header promises"),
+        (_packed(IMAGES[:-1]), "{} is truncated: its header promises 31,360 values, but it has only 31,359"),
+        (_packed(IMAGES)[:-9], "cannot read {}: its compressed data is truncated"),
+        (_packed(IMAGES)[:5], "cannot read {}: its compressed data is truncated"),
         (_packed(IMAGES)[:-8] + bytes(8), "cannot read {}: CRC check failed"),
         (_packed(IMAGES)[:10] + b"\xff" * 50, "cannot read {}: Error -3 while decompressing data"),
         (_packed(IMAGES) + b"more", "cannot read {}: Not a gzipped file"),
@@ -117,7 +117,7 @@ def test_a_header_is_not_believed_before_the_file_has_shown_its_values(packed: b
     path, content = tmp_path / "images", HEADER[:4] + b"\xff" * 12 + bytes(1000)  # 8e28 values
     path.write_bytes(gzip.compress(content) if packed else content)
     tracemalloc.start()
-    with pytest.raises(ValueError, match=r"is cut: .* and 1,000 are there"):
+    with pytest.raises(ValueError, match=r"is truncated: .* but it has only 1,000"):
         read_idx(path, kind="images")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -128,7 +128,7 @@ def test_no_more_is_unpacked_than_a_header_promises(tmp_path: Path) -> None:
     path = tmp_path / "images"
     path.write_bytes(gzip.compress(idx(np.zeros((1, 4, 4))) + bytes(64 * 2**20)))
     tracemalloc.start()
-    with pytest.raises(ValueError, match="is too long: more follows the 16 values"):
+    with pytest.raises(ValueError, match="is too long: more data follows the 16 values"):
         read_idx(path, kind="images")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -161,13 +161,13 @@ def test_several_datasets_in_a_folder_are_refused(
 ) -> None:
     for inside, word in places:
         write_idx(tmp_path / inside, words=(word, word.replace("train", "test")))
-    with pytest.raises(ValueError, match=f"it holds several datasets, {named}"):
+    with pytest.raises(ValueError, match=f"it contains several datasets, {named}"):
         open_idx(root=tmp_path, split="train")
 
 
 def test_emnist_is_left_to_the_dataset_that_turns_its_images(tmp_path: Path) -> None:
     write_idx(tmp_path, words=("emnist-letters-train", "emnist-letters-test"))
-    with pytest.raises(ValueError, match=r"images lie transposed; .* --dataset emnist:subset=letters turns"):
+    with pytest.raises(ValueError, match=r"images are stored transposed; .* --dataset emnist:subset=letters turns"):
         open_idx(root=tmp_path, split="train")
 
 

@@ -67,7 +67,7 @@ def test_kaggles_folders_are_read_and_a_table_without_labels_is_left_out(tmp_pat
     assert _opened(tmp_path) == {"train": {"train/1.png": "x", "train/2.png": "y"}}
     train = open_file_list(root=tmp_path, split="train")
     assert train
-    assert train.notes[-1] == "test.csv has no labels, and is not used"
+    assert train.notes[-1] == "test.csv has no labels and is not used"
 
     (tmp_path / "test.csv").write_text("id,age,target\n1,5,y\n")  # another image than that of train
     assert _opened(tmp_path)["test"] == {"test/1.png": "y"}
@@ -96,16 +96,16 @@ def test_the_user_names_the_file_and_its_columns(tmp_path: Path) -> None:
         ("labels.csv", "path,label\na.png,cat\nb.png\n", "labels.csv line 3: 1 values for 2 columns"),
         ("labels.csv", "path,label,split\na.png,cat,holdout\n", "line 2: split is 'holdout'; it must be train, val or"),
         ("labels.csv", "path,sort,size\na.png,cat,1\n", "which column holds the labels, sort, size"),
-        ("labels.csv", "which,sort,size\na.png,cat,1\n", "none of its columns .which, sort, size. is known"),
+        ("labels.csv", "which,sort,size\na.png,cat,1\n", "none of its columns .which, sort, size. is recognised"),
         ("labels.csv", "path,path\na.png,cat\n", "line 1: the first line of a CSV file names its columns"),
         ("labels.csv", "path,label\n", "labels.csv: it has no rows"),
-        ("labels.csv", "path,label\n../../a.png,cat\n", "line 2: ../../a.png leaves the folder"),
-        ("labels.csv", "path,label\na,cat\nd,dog\n", r"line 3: d may be d.jpg, d.png; write the suffix"),
-        ("labels.json", '[{"path": "a.png", "label": ["cat", "dog"]}]', "entry 1: label holds several values"),
+        ("labels.csv", "path,label\n../../a.png,cat\n", "line 2: ../../a.png leads outside the dataset folder"),
+        ("labels.csv", "path,label\na,cat\nd,dog\n", r"line 3: d may be d.jpg, d.png; add the suffix"),
+        ("labels.json", '[{"path": "a.png", "label": ["cat", "dog"]}]', "entry 1: label has several values"),
         ("labels.json", '{"a.png": ', "cannot read labels.json"),
         ("labels.json", '["a.png"]', "entry 1: it must be a record"),
         ("labels.jsonl", "{}\n{", "labels.jsonl"),
-        ("labels.txt", "cat a.png\n", "line 1: the label stands before the path"),
+        ("labels.txt", "cat a.png\n", "line 1: the label comes before the path"),
     ],
 )  # fmt: skip
 def test_a_wrong_table_is_refused_with_its_line(name: str, text: str, reason: str, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_several_tables_are_told_apart_by_the_user_alone(tmp_path: Path) -> None
     for name in ("one.csv", "two.csv"):
         (tmp_path / name).write_text("path,label\na.png,cat\nb.png,dog\n")
     assert detect(tmp_path)
-    with pytest.raises(ValueError, match=r"several files may hold the labels: one.csv, two.csv; say which"):
+    with pytest.raises(ValueError, match=r"several files may contain the labels: one.csv, two.csv; choose one"):
         open_file_list(root=tmp_path, split="train")
 
 
@@ -134,5 +134,5 @@ def test_class_folders_need_no_table(tmp_path: Path) -> None:
 def test_images_without_any_labels_are_refused_with_what_to_do(tmp_path: Path) -> None:
     write_images(tmp_path, "images/a.png", "images/b.png")
     assert not detect(tmp_path)
-    with pytest.raises(ValueError, match=r"images/ holds images, and nothing says which labels they have; put them"):
+    with pytest.raises(ValueError, match=r"images/ contains images without labels; put them"):
         folder.open_folder(root=tmp_path, split="train")

@@ -147,7 +147,7 @@ def test_an_installed_package_serves_before_a_download(tmp_path: Path, monkeypat
     monkeypatch.setattr(mnist, "_DEBIAN", installed)
     info = _cached("fashion-mnist", tmp_path, None)
     assert info.sizes == {"train": 40, "test": 20}
-    assert info.notes == (f"read from {installed}, of Debian's package dataset-fashion-mnist",)
+    assert info.notes == (f"read from {installed}, from Debian's package dataset-fashion-mnist",)
 
     given = write_idx(tmp_path / "given", train=10)
     assert _cached("fashion-mnist", tmp_path, given).sizes["train"] == 10

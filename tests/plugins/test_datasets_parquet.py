@@ -168,14 +168,15 @@ def test_files_are_told_by_their_whole_names(files: list[str], layout: str, tmp_
         ([f"train-00001-of-00002-{HASH}.parquet"], r"missing: train-00000-of-00002\.parquet$"),
         (["train-0.parquet", "train-2.parquet"], r"^1 of 3 files of train are missing: train-1\.parquet$"),
         (["train-00000-of-00001.parquet", "train-00001-of-00001.parquet"],
-         r"number beyond its count: train-00001-of-00001\.parquet$"),
+         r"numbered beyond the count in its name: train-00001-of-00001\.parquet$"),
         (["train-00000-of-00001.parquet", "train-00000-of-00002.parquet", "train-00001-of-00002.parquet"],
-         "the files of train are of several versions of it, train-00000-of-00001"),
+         "the files of train come from several versions, train-00000-of-00001"),
         ([f"train-00000-of-00001-{HASH}.parquet", f"train-00000-of-00001-{OTHER}.parquet"], "several versions"),
         (["train.parquet", "train-00000-of-00001.parquet"], "several versions"),
         (["train.parquet", "train-0.parquet"], "several versions"),
         (["train.parquet", "data/train.parquet"], "several versions"),
-        (["en/train-0.parquet", "de/train-0.parquet"], "it holds several datasets, de/, en/; give the folder of one"),
+        (["en/train-0.parquet", "de/train-0.parquet"], "it contains several datasets, de/, en/; give the folder "
+        "of one"),
         (["images.parquet"], r"there is no train-\*\.parquet, .*; there are images\.parquet$"),
     ],
 )  # fmt: skip
@@ -197,7 +198,7 @@ def test_class_names_in_another_order_are_mapped_by_name(tmp_path: Path) -> None
     assert train.class_names == test.class_names == ("x", "y", "caf\u00e9")
     assert train.labels.tolist() == [0, 1, 2, 0, 1, 2, 2, 0, 1, 2, 0, 1]
     assert test.labels.tolist() == [1, 0, 2]
-    assert train.notes[1:] == ("class names are in another order in train-1.parquet: labels were mapped by name",)
+    assert train.notes[1:] == ("class names are in a different order in train-1.parquet: labels were mapped by name",)
 
 
 def test_other_class_names_are_refused_and_none_are_told(tmp_path: Path) -> None:
@@ -206,11 +207,11 @@ def test_other_class_names_are_refused_and_none_are_told(tmp_path: Path) -> None
     test = open_parquet(root=tmp_path, split="test")
     assert test.labels.tolist() == [0, 1, 2]
     assert test.notes[1:] == (
-        "test-0.parquet has no class names: its labels were taken to be in the order of the others'",
+        "test-0.parquet has no class names: its labels are assumed to be in the order of the others'",
     )
 
     _write(tmp_path / "test-0.parquet", range(3), names=("x", "y", "w"))
-    with pytest.raises(ValueError, match=r"test-0\.parquet has other class names than the files before it: w, z$"):
+    with pytest.raises(ValueError, match=r"test-0\.parquet has different class names from the files before it: w, z$"):
         open_parquet(root=tmp_path, split="test")
 
 
@@ -251,9 +252,9 @@ def test_a_missing_column_is_named_with_those_that_are_there(
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (["cat"] * 12, "train-0.parquet: column label .*must hold integers, not string"),
+        (["cat"] * 12, "train-0.parquet: column label .*must contain integers, not string"),
         ([1, None] * 6, "train-0.parquet: column label .*no value in 6 of 12 rows"),
-        ([0, 1, 5_000_000] * 4, "a label is 5000000, and nothing names the classes"),
+        ([0, 1, 5_000_000] * 4, "a label is 5000000, but the classes have no names"),
     ],
 )
 def test_labels_that_are_no_classes_are_refused(values: list[Any], reason: str, tmp_path: Path) -> None:

@@ -78,12 +78,16 @@ def test_shards_in_one_folder_are_told_by_their_names_and_classes_by_numbers(tmp
     [
         ("train/1.tar", {"a.webp": b""}, "train/1.tar: a.cls is missing"),
         ("train/1.tar", {"a.cls": b"0"}, "train/1.tar: the image of a.cls is missing"),
-        ("train/1.tar", {"a.cls": b"cat", "a.webp": b""}, "train/1.tar: a.cls holds 'cat', and no number of a class"),
+        (
+            "train/1.tar",
+            {"a.cls": b"cat", "a.webp": b""},
+            "train/1.tar: a.cls holds 'cat', which is not a class number",
+        ),
         ("train/1.tar", {"a.cls": b"7", "a.webp": b""}, "train/1.tar/a.webp has the class 7, which is not in 0..2"),
         (
             "train/2.tar",
             {"a.cls": b"0", "a.webp": b""},
-            "train/nshards.txt says 2 files, and there are 0.tar, 1.tar",
+            "train/nshards.txt says 2 files, but there are 0.tar, 1.tar",
         ),
     ],
 )

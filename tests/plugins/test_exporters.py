@@ -99,7 +99,7 @@ def test_mlflow(folder: Path, export) -> None:
     assert notes[0] == "Left out: invalid values (2)."
     # Into a store that has them, such as one's own with --force: nothing is doubled.
     again = write(read_exported(folder)[0], output, experiment="vitbench", pictures=True)
-    assert again[0] == "Runs that were there already: 6."
+    assert again[0] == "Runs that already existed: 6."
     assert len(client.search_runs([experiment])) == 6
 
 

@@ -28,9 +28,9 @@ SKIPPED: dict[str, dict[str, str]] = {
     "torchvision Swin": {"attribution": WINDOWS, "rollout": WINDOWS, "distance": WINDOWS},
     "hiera_tiny_224": {"attribution": WINDOWS, "attention": WINDOWS, "rollout": WINDOWS, "distance": WINDOWS},
     "volo_d1_224": {
-        "attribution": "network.0.0.attn gave none",
-        "rollout": "network.0.0.attn gave none",
-        "distance": "network.0.0.attn gave none",
+        "attribution": "network.0.0.attn returned none",
+        "rollout": "network.0.0.attn returned none",
+        "distance": "network.0.0.attn returned none",
     },
     "levit_128s": {"attribution": POOLED, "rollout": POOLED, "distance": POOLED},
     "mvitv2_tiny": {"attribution": POOLED, "rollout": POOLED, "distance": POOLED},
@@ -40,7 +40,10 @@ SKIPPED: dict[str, dict[str, str]] = {
         "rollout": "3 attention maps from 2 modules",
         "distance": "3 attention maps from 2 modules",
     },
-    "cait_xxs24_224": {"attribution": "the same tokens in each layer", "rollout": "this model's pool has others"},
+    "cait_xxs24_224": {
+        "attribution": "the same tokens in each layer",
+        "rollout": ("this model's pool has different ones"),
+    },
     "visformer_tiny": {"attribution": "the same tokens in each layer", "rollout": "the same tokens in each layer"},
     "fastvit_sa12": {"positions": "pos_enc"},
     "xcit_nano_12_p16_224": {

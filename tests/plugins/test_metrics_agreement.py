@@ -39,7 +39,7 @@ def test_noise_has_an_error_only() -> None:
 @pytest.mark.parametrize(
     ("changes", "level", "words"),
     [
-        ({"same_top1": 190}, "invalid", "10 of 200 images get another class"),
+        ({"same_top1": 190}, "invalid", "10 of 200 images get a different class"),
         ({"largest_error": 0.31}, "invalid", "the largest error is 31% of the logits' spread (tolerance 10%)"),
         ({"largest_error": math.inf}, "invalid", "not finite"),
         ({"largest_error": math.nan}, "warn", "cannot be compared with float32"),

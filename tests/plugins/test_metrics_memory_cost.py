@@ -78,13 +78,13 @@ def test_energy_as_when_idle_has_no_value(joules: float) -> None:
     assert measurement.value is None
     assert measurement.verdict.level == "invalid"
     assert measurement.verdict.reasons == (
-        f"the device took {joules / 2:.1f} W at work and 100.0 W idle: too close to distinguish",
+        f"the device drew {joules / 2:.1f} W under load and 100.0 W idle: too close to distinguish",
         "another process on the GPU",
     )
 
 
 def test_energy_that_was_not_measured() -> None:
-    with pytest.raises(Skip, match="no measurement of energy"):
+    with pytest.raises(Skip, match="energy was not measured"):
         list(cost.energy_per_image(subject()))
 
 
@@ -136,7 +136,7 @@ def test_a_peak_below_the_weights_is_doubted() -> None:
 
 def test_memory_that_was_not_measured() -> None:
     for metric in (memory.peak_memory, memory.train_peak_memory, memory.train_memory):
-        with pytest.raises(Skip, match="no measurement of memory"):
+        with pytest.raises(Skip, match="memory was not measured"):
             list(metric(subject()))
 
 

@@ -326,7 +326,7 @@ def test_only_a_calibration_error_beyond_noise_is_known_not_to_be_0() -> None:
 
 
 def test_top5_of_five_classes_is_skipped() -> None:
-    with pytest.raises(Skip, match="top5 says nothing of 5 classes"):
+    with pytest.raises(Skip, match="top5 is meaningless for 5 classes"):
         list(quality.top5(subject(torch.zeros(3, 5), [0, 1, 2])))
 
 

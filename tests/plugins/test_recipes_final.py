@@ -156,7 +156,7 @@ def test_the_sweep_trains_last_as_the_best_candidate_did(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("budget", [Budget(steps=100), Budget(seconds=10.0)])
 def test_no_budget_bounds_a_sweep(budget: Budget) -> None:
-    with pytest.raises(UsageError, match='sweep = "lightweight" has lengths of its own'):
+    with pytest.raises(UsageError, match='sweep = "lightweight" has its own lengths'):
         fit("finetune", options={"sweep": "lightweight"}, budget=budget)
 
 

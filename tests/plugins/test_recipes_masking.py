@@ -133,7 +133,7 @@ def test_what_is_hidden_belongs_to_an_image_and_an_epoch() -> None:
 def test_a_share_that_masks_no_patch_or_all_of_them_is_refused_in_words() -> None:
     assert [masked_count(mask, 16) for mask in (0.04, 0.5, 0.75, 0.9)] == [1, 8, 12, 14]
     for mask, patches, words in (
-        (0.02, 16, r"mask = 0.02 of 16 patches masks none: use a share from 0.062 on, below 1"),
+        (0.02, 16, r"mask = 0.02 of 16 patches masks none: use a share of at least 0.062, below 1"),
         (0.98, 16, r"mask = 0.98 of 16 patches leaves none to predict them from"),
         (0.5, 1, "an image of a single patch leaves nothing to predict it from: use a smaller patch_size"),
     ):

@@ -411,7 +411,7 @@ def test_layer_decay_scales_the_rates_of_layers() -> None:
     finally:
         hook.remove()
     assert sorted(set(rates[0])) == pytest.approx([0.05 / 4, 0.05 / 2, 0.05])
-    with pytest.raises(UsageError, match="needs a model that says what its layers are"):
+    with pytest.raises(UsageError, match="needs a model that defines its layers"):
         fit("finetune", net(), options={"layer_decay": 0.5})
 
 

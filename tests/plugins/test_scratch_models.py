@@ -133,7 +133,7 @@ def test_a_checkpoint_gets_a_new_head_of_zeros_where_that_is_asked_for(name, opt
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)
     save_file(model.state_dict(), path)
-    with pytest.raises(UnusableError, match="has a head for 5 classes, and the data have 3; head=new makes a new head"):
+    with pytest.raises(UnusableError, match="has a head for 5 classes, but the data has 3; head=new makes a new head"):
         build(SPECS[name], size=size, num_classes=3, **options, checkpoint=path)
     state = build(SPECS[name], size=size, num_classes=3, **options, checkpoint=path, head="new").state_dict()
     new = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, state[key])}
@@ -176,5 +176,5 @@ def test_resnet9_has_the_parameters_of_its_source_and_needs_eight_pixels():
     with torch.device("meta"):
         model = build(SPECS["resnet9"])
     assert sum(parameter.numel() for parameter in model.parameters()) == 6_573_120
-    with pytest.raises(UsageError, match="needs 8 pixels at least"):
+    with pytest.raises(UsageError, match="needs at least 8 pixels"):
         build(SPECS["resnet9"], size=(8, 7))

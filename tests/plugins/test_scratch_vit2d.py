@@ -493,7 +493,7 @@ def test_initial_loss_is_that_of_a_guess():
         ({"position": "rope", "width": 6, "heads": 2}, "have 3: use another width"),
         ({"position": "sincos", "width": 6, "heads": 2}, "sincos needs a width that is a multiple of 4, not 6"),
         ({"attention": "local", "window": 5}, "window must be 1 to 4 for a grid of 4x4 patches, not 5"),
-        ({"attention": "lsa", "patch_size": 16, "pool": "mean"}, "lsa needs two tokens at least"),
+        ({"attention": "lsa", "patch_size": 16, "pool": "mean"}, "lsa needs at least two tokens"),
         ({"stem": "conv", "patch_size": 1}, "stem conv needs a patch_size that is a power of two, 2 or more, not 1"),
         ({"position": "polar"}, "position must be one of none, learned, .*, cpe, not polar"),
         ({"depth": 0}, "depth must be at least 1"),

@@ -23,7 +23,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_objects_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot write .*x\.npz: array a holds Python objects"):
+    with pytest.raises(StoreError, match=r"cannot write .*x\.npz: array a contains Python objects"):
         write_arrays(tmp_path / "x.npz", {"a": np.array([{}], dtype=object)})
     assert [*tmp_path.iterdir()] == []
 

@@ -151,13 +151,13 @@ def test_a_module_that_passes_its_sizes_on_is_a_build_function() -> None:
         (
             lambda image_sizes: 0,
             {},
-            "asks for 'image_sizes', which it is not given. Did you mean \"image_size\"? It may name: image_size",
+            "takes 'image_sizes', which it is not given. Did you mean \"image_size\"? It may take: image_size",
         ),
-        (lambda image_size, /, depth: 0, {}, "asks for 'depth', which it is not given. It may name: image_size"),
-        (functools.partial(lambda depth, image_size: 0), {}, "<lambda> asks for 'depth', which it is not given."),
+        (lambda image_size, /, depth: 0, {}, "takes 'depth', which it is not given. It may take: image_size"),
+        (functools.partial(lambda depth, image_size: 0), {}, "<lambda> takes 'depth', which it is not given."),
         (lambda image_size: 0, {"depth": 2}, "does not take 'depth', which its spec declares"),
         (print, {"depth": 2}, "print does not take 'depth', which its spec declares"),
-        (dict, {}, "dict does not say which arguments it takes; wrap it in a Python function"),
+        (dict, {}, "dict has no signature that Python can read; wrap it in a Python function"),
     ],
 )
 def test_what_cannot_be_called_is_told_in_words(function: Any, own: dict[str, Any], words: str) -> None:
@@ -435,7 +435,7 @@ def test_the_field_of_a_later_contract_is_left_out_and_named() -> None:
         spec = model(homepage="https://example.org", options={"depth": Option(4, group="size")})  # type: ignore[call-arg]
     judgement = judge(spec, API + 1)
     assert judgement.fault is None
-    keeps = f"needs contract {API + 1}, and this vitbench keeps {API}; it is left out"
+    keeps = f"needs contract {API + 1}, but this vitbench implements {API}; it is ignored"
     assert judgement.remarks == (
         f"model net: option depth: the field 'group' {keeps}",
         f"model net: the field 'homepage' {keeps}",

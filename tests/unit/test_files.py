@@ -64,7 +64,7 @@ def made(kind: str, folder: Path) -> Path:
         ("device", "it is a pipe, a socket or a device, not a file"),
         ("folder", "Is a directory"),
         ("missing", "No such file or directory"),
-        ("null", "its name holds a null character"),
+        ("null", "its name contains a null character"),
     ],
 )
 def test_what_is_no_file_is_not_waited_for(
@@ -145,7 +145,7 @@ def test_one_run_holds_a_folder_and_the_other_is_told_which(tmp_path: Path) -> N
         pass
     message = str(error.value)
     assert message.startswith(f"vitbench run (pid {child.pid} on ")
-    assert message.endswith(f"is using {tmp_path}; wait for it or give another --output")
+    assert message.endswith(f"is using {tmp_path}; wait for it or choose another --output")
     assert is_locked(tmp_path)
     child.kill()
     child.communicate()

@@ -79,7 +79,7 @@ def test_one_of_several_says_more_than_its_metric():
     assert plain.style == Style(title="plain", unit="ms", scale=1e3, columns="all", order=7)
     assert other.style == Style(title="", unit="%", scale=100, columns="wide", order=3)
     assert (plain.unit, plain.better, other.unit, other.better) == ("s", "lower", "fraction", "higher")
-    with pytest.raises(ValueError, match='it gave "it", and its spec declares plain, other'):
+    with pytest.raises(ValueError, match='it returned "it", but its spec declares plain, other'):
         blank(several, "it")
 
 

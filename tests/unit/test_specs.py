@@ -135,7 +135,7 @@ def test_a_wrong_model_is_refused(fields: dict[str, object], words: str) -> None
     [
         ({"better": "up"}, "better must be higher, lower or neither"),
         ({"needs": "speed"}, "needs must be one of architecture"),
-        ({"options": {"level": 0.9}}, r'title must tell the option level, such as "to \{level\}", not \'\''),
+        ({"options": {"level": 0.9}}, r'title must mention the option level, such as "to \{level\}", not \'\''),
         ({"options": {"level": 0.9}, "title": "to {levle}"}, "title 'to {levle}' cannot be formatted: KeyError"),
         ({"options": {"subject": 0.9}}, "option subject has the name of an argument of measure"),
         ({"options": {"f": Option("", kind="file")}, "title": "{f}"}, "option f must be a value, not of kind file"),
@@ -157,7 +157,7 @@ def test_a_wrong_metric_is_refused(fields: dict[str, object], words: str) -> Non
     ],
 )
 def test_several_texts_are_a_tuple(make: Callable[..., object], role: str, words: object) -> None:
-    with pytest.raises(ValueError, match=rf'{role} must be a tuple of texts, such as \("one",\) with its comma'):
+    with pytest.raises(ValueError, match=rf'{role} must be a tuple of strings, such as \("one",\) with its comma'):
         make(**{role: words})
     texts = ["crop"]
     spec = make(**{role: texts})
@@ -208,7 +208,7 @@ def test_a_wrong_preprocessing_is_refused(fields: dict[str, object], words: str)
 
 @pytest.mark.parametrize("name", ["rank", "verdict", "img_size"])
 def test_a_measurement_that_a_fixed_column_would_hide_is_refused(name: str) -> None:
-    words = f"{name} is the name of a column that each table has; choose another name$"
+    words = f"{name} is the name of a column that every table has; choose another name$"
     fields = {"measure": "a:b", "unit": "1", "better": "higher", "needs": "predictions", "summary": "x"}
     for given in ({"name": name}, {"name": "it", "measurements": (name,)}):
         with pytest.raises(ValueError, match=words):
@@ -330,7 +330,7 @@ def test_the_default_says_what_an_option_is(option: Option, kind: str, several: 
         (4, {"minimum": float("nan")}, "has a minimum that is not a number: nan"),
         ("a", {"minimum": 1}, "has a minimum, which only numbers have, and is str"),
         (True, {"maximum": 1}, "has a maximum, which only numbers have, and is bool"),
-        ("a", {"choices": "abc"}, "has choices that are no tuple, such as (\"one\",) with its comma: 'abc'"),
+        ("a", {"choices": "abc"}, "has choices that are not a tuple, such as (\"one\",) with its comma: 'abc'"),
         (4, {"choices": 4}, "has choices that are no tuple"),
         (None, {"type": "int", "choices": ("1", "2")}, "has choices that are not all int: '1', '2'"),
         (1, {"choices": (1, True)}, "has choices that are not all int: 1, True"),
@@ -480,8 +480,8 @@ def test_a_metric_gives_itself_or_what_it_names() -> None:
         ({"title": "two\nlines"}, "metric error: title must be one line of text"),
         ({"unit": 3}, "metric error: unit must be one line of text, not 3"),
         ({"measurements": "one"}, "metric error: measurements must be a tuple, such as"),
-        ({"measurements": (1,)}, "metric error: measurements must hold names or MeasurementSpec"),
-        ({"measurements": ("a", "a")}, "metric error: measurements must hold each name once"),
+        ({"measurements": (1,)}, "metric error: measurements must contain names or MeasurementSpec"),
+        ({"measurements": ("a", "a")}, "metric error: measurements must contain each name once"),
         ({"measurements": ("a b",)}, "measurement name 'a b' must be letters"),
         ({"requires": "scipy"}, "metric error: requires must be a tuple of texts"),
     ],

@@ -214,7 +214,7 @@ def test_another_version_is_refused_with_both_numbers(store, tmp_path, create, v
         Store.open(folder, create=create)
     age = "an earlier" if version < SCHEMA else "a later"
     reads = f"this one reads {OLDEST_SCHEMA} to {SCHEMA}"
-    line = f"was written by {age} version of vitbench (store version {version}; {reads}); name another"
+    line = f"was written by {age} version of vitbench (store version {version}; {reads}); choose another"
     assert line in one_line(error)
     assert [path.name for path in folder.iterdir()] == [FILE_NAME]
 
@@ -424,7 +424,7 @@ def test_a_record_of_another_shape_is_one_sentence(store):
 
 
 def test_an_empty_store_says_that_there_is_no_run(store):
-    with pytest.raises(StoreError, match="holds no run yet"):
+    with pytest.raises(StoreError, match="contains no run yet"):
         store.rank_by()
     assert store.records() == store.pending() == store.runs() == []
 

@@ -31,7 +31,7 @@ def rollout(maps: Sequence[Tensor], *, residual: float = 0.5) -> Tensor:
     """
     shapes = {(one.dim(), len(one), *one.shape[-2:]) for one in maps}
     if len(shapes) != 1 or maps[0].dim() != 4 or maps[0].shape[-1] != maps[0].shape[-2]:
-        raise UnusableError("rollout needs the same tokens in each layer, and this model's change or have windows")
+        raise UnusableError("rollout needs the same tokens in each layer, but this model's change or have windows")
     identity = torch.eye(maps[0].shape[-1], device=maps[0].device)
     joint = identity.expand(len(maps[0]), -1, -1)
     for one in maps:

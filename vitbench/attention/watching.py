@@ -64,9 +64,9 @@ class Watched:
             return self.maps
         if self.over_channels:
             raise UnusableError(
-                f"the attention of this model is over channels, not places of the image ({self.over_channels[0]})"
+                f"the attention of this model is over channels, not positions of the image ({self.over_channels[0]})"
             )
-        raise UnusableError("this model has no attention that can be watched")
+        raise UnusableError("this model has no attention that can be recorded")
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def watch(model: nn.Module, *, gradients: bool = False) -> Iterator[Watched]:
         UnusableError: the model is compiled: its calls cannot be watched.
     """
     if hasattr(model, "_orig_mod") or any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        raise UnusableError("a compiled model cannot be watched: its attention is inside the compiled code")
+        raise UnusableError("a compiled model cannot be recorded: its attention is inside the compiled code")
     watched, stack = Watched(), [_Frame("", ())]
     handles = []
     for name, module in model.named_modules():
@@ -252,7 +252,9 @@ def _multi_head_by_hand(
     """
     odd = [name for name in ("bias_k", "bias_v", "static_k", "static_v") if others[name] is not None]
     if odd or others["add_zero_attn"] or query.dim() != 3:
-        raise UnusableError("gradients through multi-head attention are not offered for added keys or single images")
+        raise UnusableError(
+            "gradients through multi-head attention are not supported for added keys or unbatched inputs"
+        )
     if in_proj_weight is None:
         into = [others[f"{name}_proj_weight"] for name in "qkv"]
     else:

@@ -23,7 +23,7 @@ def read_boards(folder: Path) -> tuple[Board, ...]:
     """Return the boards of an output folder; none where no condition has rows on more than one dataset.
 
     Raises:
-        StoreError: it is missing, unreadable or of another version.
+        StoreError: it is missing, unreadable or from another version.
     """
     records, leaderboard = read_results(folder)
     with Store.open(folder, create=False) as store:

@@ -195,8 +195,8 @@ class _Joiner:
                 chosen[title] = max(own, key=lambda version: own[version])
                 if len(own) > 1:
                     rows = sum(own.values()) - own[chosen[title]]
-                    words = f"{rows} row{'s are' if rows > 1 else ' is'} of other images"
-                    left_out.append(f"{title}: {words} than most, and not on this board")
+                    words = f"{rows} row{'s are' if rows > 1 else ' is'} from different images"
+                    left_out.append(f"{title}: {words} than most and not on this board")
             yield chosen, left_out
 
     def _left_out_words(self) -> str:
@@ -233,7 +233,7 @@ class _Joiner:
                 reasons.append("")
             else:
                 rows.append(None)
-                several = f"{len(own)} rows, of other code or input: {', '.join(row.label for row in own)}"
+                several = f"{len(own)} rows, with different code or inputs: {', '.join(row.label for row in own)}"
                 reasons.append(several if own else self._why(key, title))
         return Contestant(label=label, rows=tuple(rows), reasons=tuple(reasons))
 
@@ -252,7 +252,7 @@ class _Joiner:
             and _model_key(self._planned(row), row.source) == key
         ]
         if others and not words:
-            words = [f"only of other images{f', lineage {others[0]}' if others[0] else ''}"]
+            words = [f"only on different images{f', lineage {others[0]}' if others[0] else ''}"]
         return ", ".join(dict.fromkeys(words)) or NOT_ASKED
 
     def _concerns(self, failure: Failure) -> bool:

@@ -113,13 +113,13 @@ class Catalog:
             if fault := contract.judge(found, offer.plugin.api).fault:
                 raise fault
             if found.is_family or found.name != short:
-                raise ValueError(f"resolve gave the model {found.name} for {short}; give the member of this name")
+                raise ValueError(f"resolve returned the model {found.name} for {short}; return the member of that name")
         except LookupError as error:
             raise UsageError(f"model {name}: {error.args[0] if error.args else error}") from error
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit, and panics of extensions that are no Exception
-            raise UnusableError(f"model {name}: its family could not be asked: {reason_of(error)}") from error
+            raise UnusableError(f"model {name}: its family could not be queried: {reason_of(error)}") from error
         return found
 
     def _family_of(self, plugin: str, member: str) -> Offer[ModelSpec] | None:
@@ -250,7 +250,7 @@ def _with_own_measurements(
                 words = f'metric {offer.spec.name} gives "{name}", as {others} does; choose another name'
                 refused[offer.name] = problem_of(offer.plugin, "validate", words, where="vitbench_metrics")
         for offer in offers if f"{name}_".startswith(f"{LARGEST_BATCH}_") else ():
-            words = f'metric {offer.spec.name} gives "{name}"; such names are those of the largest batch'
+            words = f'metric {offer.spec.name} gives "{name}"; such names are reserved for the largest batch'
             refused[offer.name] = problem_of(offer.plugin, "validate", words, where="vitbench_metrics")
     return {name: offer for name, offer in metrics.items() if name not in refused}, list(refused.values())
 

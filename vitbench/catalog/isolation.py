@@ -55,7 +55,7 @@ def undone() -> Iterator[list[str]]:
             if changed := _put_back(variables):
                 remarks.append(f"changed environment variables ({', '.join(changed)}); they were restored")
             if sys.path != places:  # what its import strings name may lie there
-                remarks.append("changed the module path (sys.path); this is kept")
+                remarks.append("changed the module path (sys.path); this was not undone")
 
 
 @contextlib.contextmanager

@@ -132,7 +132,7 @@ def _unknown_hooks(module: object, api: int) -> list[str]:
         needs = f"contract {api}" if api > contract.API else f"a later contract than {contract.API}"
         if api > contract.API or marked["optionalhook"]:
             remarks.append(
-                f"the hook {hook!r} needs {needs}, and this vitbench keeps {contract.API}; it is left out.{hint}"
+                f"the hook {hook!r} needs {needs}, but this vitbench implements {contract.API}; it is ignored.{hint}"
             )
         else:
             raise TypeError(f"unknown hook {hook!r}.{hint} There are: {', '.join(known)}")
@@ -156,7 +156,7 @@ def _refuse_unmarked(module: object) -> None:
         if not inspect.isroutine(function) or hasattr(function, f"{GROUP}_impl"):
             continue
         if name in kinds:
-            raise TypeError(f"{name} lacks the decorator @vitbench.hookimpl, so its {kinds[name]} would be lost")
+            raise TypeError(f"{name} lacks the decorator @vitbench.hookimpl, so its {kinds[name]} would be ignored")
         if function.__module__ == home:  # and not imported
             hint = _hook_meant(name, kinds)
             raise TypeError(f"{name} is not a hook, and only hooks may be named {GROUP}_...{hint}")
@@ -182,7 +182,7 @@ def _validate(plugin: Plugin, hook: str, wanted: type, results: list[object]) ->
             if wanted is SuiteSpec and isinstance(result, (str, Path)):
                 result = _suite_spec(Path(result))
             if not isinstance(result, wanted):
-                raise TypeError(f"gave {type(result).__name__} where {wanted.__name__} is expected")
+                raise TypeError(f"returned {type(result).__name__} where {wanted.__name__} is expected")
             assert isinstance(result, contract.Declared)
             judgement = contract.judge(result, plugin.api)
             if judgement.fault:
@@ -194,7 +194,7 @@ def _validate(plugin: Plugin, hook: str, wanted: type, results: list[object]) ->
             problems += _warnings(plugin, "validate", judgement.remarks, where=hook)
     counts = Counter(spec.name for spec in specs)
     problems.extend(
-        problem_of(plugin, "validate", f'gave the name "{name}" {count} times; none is used', where=hook)
+        problem_of(plugin, "validate", f'returned the name "{name}" {count} times; none is used', where=hook)
         for name, count in sorted(counts.items())
         if count > 1
     )

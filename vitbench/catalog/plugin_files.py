@@ -75,7 +75,8 @@ def load_file(file: PluginFile) -> ModuleType:
         beside = Path(file.path).with_name(f"{(error.name or '').partition('.')[0]}.py")
         if beside.is_file():
             error.msg += (
-                f"; a plugin file stands alone, {beside.name} beside it is not imported: make a package of both"
+                f"; a plugin file must be self-contained, and {beside.name} next to it is not imported: turn both "
+                "into a package"
             )
         raise
     except BaseException:
@@ -116,7 +117,9 @@ def _read(path: Path) -> PluginFile:
     if path.suffix != ".py":
         raise UsageError(f'plugin file {shown}: its name must end in ".py".')
     if not _MODULE_NAME.match(file.name):
-        raise UsageError(f"plugin file {shown}: its name must begin with a letter, since the plugin is called by it.")
+        raise UsageError(
+            f"plugin file {shown}: its name must begin with a letter, since it is also the name of the plugin."
+        )
     if _is_taken(file):
         raise UsageError(f'plugin file {shown}: "{file.name}" is the name of an installed module; rename the file.')
     return file

@@ -152,4 +152,4 @@ def _may_fit(family: Offer[ModelSpec], pattern: str) -> bool:
 
 def _nothing(kind: str, pattern: str, names: list[str], notes: Iterable[str] = ()) -> UsageError:
     hint = did_you_mean(pattern.strip("*?"), names) or f' See "vitbench ls {kind}".'
-    return UsageError(f'no {kind} fit "{pattern}".{hint}{"".join(f" ({note}.)" for note in notes)}')
+    return UsageError(f'no {kind} match "{pattern}".{hint}{"".join(f" ({note}.)" for note in notes)}')

@@ -68,7 +68,7 @@ def _in_words(error: OSError) -> str:
     try:
         os.getcwd()  # noqa: PTH109 - the call that fails elsewhere, too
     except OSError:
-        return "the working directory was removed; change to one that exists."
+        return "the working directory no longer exists; change to one that does."
     where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
     return f"{error.strerror or reason_of(error)}{where}"
 
@@ -79,7 +79,7 @@ def cli() -> None:
     """Which image-classification backbone should I use, on my hardware and my data, and how sure are we?
 
     \b
-    Exit codes: 0 all cells ok; 1 a cell ended otherwise; 2 usage; 3 data, device, network or plugin unusable;
+    Exit codes: 0 all cells ok; 1 a cell did not end ok; 2 usage error; 3 data, device, network or plugin unusable;
     4 output unusable; 5 nothing selected; 130 interrupted. compare and track: 10 regressed; 11 no data;
     12 not comparable; 13 not resolved. findings: 10 a claim is refuted; 11 not run; 13 not resolved.
     reproduce --check: 10 different; 11 a cell has no result.

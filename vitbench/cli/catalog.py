@@ -26,7 +26,7 @@ WITH_OPTIONS = ("models", "datasets", "recipes", "metrics", "figures", "exporter
     "--options",
     "options_of",
     metavar="NAME",
-    help="The options of this model, dataset, recipe, metric, figure or exporter.",
+    help="List the options of this model, dataset, recipe, metric, figure or exporter.",
 )
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -39,14 +39,16 @@ def ls(
     no_plugins: tuple[str, ...],
     strict_plugins: bool,
 ) -> int:
-    """List what plugins offer: all of a kind, or what matches a PATTERN such as 'timm/vit*'.
+    """List what plugins offer: everything of a kind, or what matches a PATTERN such as 'timm/vit*'.
 
     Members of a family are listed only for a PATTERN.
     """
     if options_of is None and kind is None:
         raise click.UsageError(f"Missing argument 'KIND': {', '.join(KINDS)}; or --options NAME.")
     if options_of is not None and (pattern is not None or kind not in (None, *WITH_OPTIONS)):
-        raise click.UsageError(f"--options takes no PATTERN, and as KIND one of {', '.join(WITH_OPTIONS)}, or none.")
+        raise click.UsageError(
+            f"--options takes no PATTERN, and KIND must be one of {', '.join(WITH_OPTIONS)}, or none."
+        )
     catalog = _loaded(plugin_files, no_plugins)
     if options_of is not None:
         _tell(catalog)
@@ -59,7 +61,7 @@ def ls(
 @plugin_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plugins(as_json: bool, plugin_files: tuple[str, ...], no_plugins: tuple[str, ...], strict_plugins: bool) -> int:
-    """List the plugins and their problems; the same as `vitbench ls plugins`."""
+    """List the plugins and their problems; same as `vitbench ls plugins`."""
     return _list(_loaded(plugin_files, no_plugins), "plugins", None, as_json, strict_plugins)
 
 

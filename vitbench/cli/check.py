@@ -13,12 +13,14 @@ __all__ = ["check"]
 @click.command()
 @click.argument("plugin", metavar="PLUGIN")
 @click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="Check only this model of the plugin.")
-@click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where one of its datasets is.")
+@click.option(
+    "--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Location of one of its datasets."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(plugin: str, models: tuple[str, ...], data: dict[str, str], as_json: bool) -> int:
-    """Run the conformance checks of a plugin (scratch), or of one of its offers (scratch/vit).
+    """Run the conformance checks of a plugin (scratch), or of one thing it offers (scratch/vit).
 
-    Exit code 1 when a check failed, 3 when the plugin cannot be loaded.
+    Exit code 1 if a check fails, 3 if the plugin cannot be loaded.
     """
     from vitbench.api import say
     from vitbench.testing.isolated import check_plugin

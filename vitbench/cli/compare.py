@@ -27,9 +27,9 @@ __all__ = ["compare"]
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Results folder that holds both models. [default: vitbench-results]",
+    help="Results folder with both models. [default: vitbench-results]",
 )
-@click.option("--model", "models", multiple=True, metavar="M", help="A model that both folders hold. [default: all]")
+@click.option("--model", "models", multiple=True, metavar="M", help="A model present in both folders. [default: all]")
 @click.option("--dataset", metavar="D", help="Dataset to compare on. [default: all]")
 @click.option("--device", metavar="cpu|cuda|cuda:N|mps", help="Device to compare on. [default: all]")
 @click.option(
@@ -41,7 +41,7 @@ __all__ = ["compare"]
     help="Relative difference in speed to ignore.",
 )
 @click.option("--measure", is_flag=True, help="Measure both again, in turn, on this machine.")
-@click.option("--plugin", "plugin_files", multiple=True, metavar="FILE.py", help="A plugin file, for --measure.")
+@click.option("--plugin", "plugin_files", multiple=True, metavar="FILE.py", help="A plugin file to use with --measure.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def compare(
     first: str,
@@ -59,10 +59,10 @@ def compare(
 
     \b
     Exit codes: 0 B is the same or better; 10 B is significantly worse; 11 no data; 12 not comparable;
-    13 not resolved; else as for vitbench.
+    13 not resolved; otherwise as for vitbench.
     """
     if plugin_files and not measure:
-        raise UsageError("--plugin goes with --measure: what is stored is compared without any plugin.")
+        raise UsageError("--plugin requires --measure: stored results are compared without plugins.")
     found = _found(first, second, output, models, {"dataset": dataset, "device": device}, threshold)
     if measure:
         from vitbench.api import say
@@ -102,7 +102,7 @@ def _found(
         named, other = (first, second) if folders[0] else (second, first)
         raise UsageError(f'"{named}" is a folder and "{other}" is not: give two folders or two models.')
     if models:
-        raise UsageError("--model restricts two folders; A and B are models here.")
+        raise UsageError("--model applies when A and B are folders; here they are models.")
     return compare_models(_opened(output or default_output()), (first, second), threshold=threshold, **place)
 
 

@@ -20,13 +20,13 @@ __all__ = ["doctor"]
 @click.option(
     "--speeds",
     is_flag=True,
-    help="Also time a small network in fresh processes: how well speeds are resolved here.",
+    help="Also time a small network in fresh processes, to find out how well this machine resolves speeds.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(device: str, speeds: bool, as_json: bool) -> int:
-    """Check this machine for anything that would distort measurements, and say what to do about it.
+    """Check this machine for anything that would distort measurements, and suggest fixes.
 
-    Exit code 1 when something was found.
+    Exit code 1 if a problem was found.
     """
     from vitbench.api import say
 

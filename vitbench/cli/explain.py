@@ -20,9 +20,13 @@ __all__ = ["explain"]
 
 @click.command()
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
-@click.option("--model", "models", multiple=True, metavar="M", help="A model of the table, by label or name [all].")
+@click.option("--model", "models", multiple=True, metavar="M", help="A model, by label or name. [default: all]")
 @click.option(
-    "--figure", "figures", multiple=True, metavar="F[:k=v,...]", help="A figure, see `vitbench ls figures` [all]."
+    "--figure",
+    "figures",
+    multiple=True,
+    metavar="F[:k=v,...]",
+    help="A figure; see `vitbench ls figures`. [default: all]",
 )
 @click.option(
     "--image",
@@ -30,12 +34,12 @@ __all__ = ["explain"]
     multiple=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="An image of your own, instead of test images.",
+    help="Your own image, instead of test images.",
 )
-@click.option("--layer", metavar="N", help="This layer, from 1; of a convolutional network its name.")
-@click.option("--head", metavar="N", help="This head, from 1.")
-@click.option("--target", metavar="CLASS", help="Explain this class, by name or number [the predicted one].")
-@click.option("--timeout", type=FiniteRange(min=0, min_open=True), metavar="SECONDS", help="For each figure.")
+@click.option("--layer", metavar="N", help="Layer, counted from 1; for a convolutional network, its name.")
+@click.option("--head", metavar="N", help="Attention head, counted from 1.")
+@click.option("--target", metavar="CLASS", help="Class to explain, by name or number. [default: the predicted one]")
+@click.option("--timeout", type=FiniteRange(min=0, min_open=True), metavar="SECONDS", help="Time limit of each figure.")
 @plugin_options
 def explain(
     folder: Path | None,
@@ -50,14 +54,16 @@ def explain(
     no_plugins: tuple[str, ...],
     strict_plugins: bool,
 ) -> int:
-    """Draw what trained models learned and where they look, into the results folder; print the pictures' paths.
+    """Draw what trained models learned and where they look.
 
-    DIR is vitbench-results unless given.
+    Saves the pictures in the results folder and prints their paths.
+
+    DIR defaults to vitbench-results.
 
     Each figure is computed once, in its own process, on the CPU.
 
     \b
-    Exit codes: 0 all drawn, or skipped with a reason; 1 a figure failed; else as for vitbench.
+    Exit codes: 0 all drawn, or skipped with a reason; 1 a figure failed; otherwise as for vitbench.
     """
     from vitbench.catalog import load_catalog, select_plugins
     from vitbench.execution.choice import chosen_executor

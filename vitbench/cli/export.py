@@ -22,7 +22,7 @@ __all__ = ["export"]
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder to write into. [default: DIR/exports/FORMAT]",
 )
-@click.option("--force", is_flag=True, help="Write into a folder that holds other or changed files, too.")
+@click.option("--force", is_flag=True, help="Write even if the folder contains other or changed files.")
 @plugin_options
 def export(
     form: str,
@@ -33,9 +33,9 @@ def export(
     no_plugins: tuple[str, ...],
     strict_plugins: bool,
 ) -> None:
-    """Write the results of a folder for another tool; print the paths of the files.
+    """Export the results of a folder for another tool; print the paths of the files.
 
-    DIR is vitbench-results unless given.
+    DIR defaults to vitbench-results.
 
     `vitbench ls exporters` lists the formats. Nothing is measured, and nothing leaves this machine.
     """

@@ -17,13 +17,13 @@ __all__ = ["findings"]
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def findings(folder: Path | None, as_json: bool) -> int:
-    """Test the claims of a results folder's suite, and show published numbers beside its own.
+    """Test the claims of a results folder's suite, and show published numbers next to the measured ones.
 
-    DIR is vitbench-results unless given.
+    DIR defaults to vitbench-results.
 
     \b
     Exit codes: 0 every claim is confirmed; 10 one is refuted; 11 none is, and one is not run;
-    13 none of these, and one is not resolved; 5 the suite states nothing; else as for vitbench.
+    13 none of these, and one is not resolved; 5 the suite states no claims; otherwise as for vitbench.
     """
     from vitbench.findings.findings import read_findings
     from vitbench.store import default_output

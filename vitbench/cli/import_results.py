@@ -1,4 +1,4 @@
-"""`vitbench import`: somebody else's results beside one's own."""
+"""`vitbench import`: someone else's results next to your own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["import_results"]
 @click.command("import")
 @click.argument("given", metavar="DIR|FILE.zip", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="Your results folder. [default: vitbench-results]")
-@click.option("--name", default="", metavar="NAME", help="Whose results these are. [default: the folder's name]")
+@click.option("--name", default="", metavar="NAME", help="Whose results they are. [default: the folder's name]")
 def import_results(given: Path, output: Path | None, name: str) -> None:
-    """Import somebody else's results, of a folder or of its zip archive, beside yours.
+    """Import someone else's results, from a folder or its zip archive, alongside yours.
 
-    They are marked as theirs wherever they are shown, and ranked with yours only where all conditions are equal.
-    Nothing that they hold is run or loaded; what no run of vitbench would have written is refused.
+    They are marked as imported wherever they are shown, and ranked with yours only if all conditions are equal.
+    Nothing in them is executed; anything that vitbench would not have written is refused.
     """
     from vitbench.importing.bring import bring
     from vitbench.store import default_output
@@ -31,9 +31,9 @@ def import_results(given: Path, output: Path | None, name: str) -> None:
     if brought.left_out:
         note(plain(f"note: not imported: {brought.left_out}."))
     if not brought.records:
-        note(plain(f"{folder} holds these {brought.known} results of {brought.source} already; nothing was written."))
+        note(plain(f"{folder} already has these {brought.known} results of {brought.source}; nothing was written."))
         return
-    more = f", beside {brought.known} that were there" if brought.known else ""
+    more = f", in addition to the {brought.known} already there" if brought.known else ""
     note(
         plain(
             f"{folder}: {brought.records} results and {brought.files} files of {brought.source}{more}; "

@@ -38,16 +38,16 @@ _MOST_BYTES = 64 * 2**20
 @click.option(
     "--readme",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Rewrite the block between the markers in this Markdown file.",
+    help="Update the block between the markers in this Markdown file.",
 )
 @click.option("--model", "models", multiple=True, metavar="PATTERN", help="Show and rank these models. [default: all]")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Show these datasets. [default: all]")
-@click.option("--where", metavar="EXPR", help="Show the rows that meet a condition on their metrics. [default: all]")
-@click.option("--sort", metavar="METRIC", help="Sort by a metric, the best first; -METRIC: the worst. [default: ranks]")
-@click.option("--columns", metavar="A,B,...", help="Show these columns. [default: as metrics say]")
+@click.option("--where", metavar="EXPR", help="Show the rows whose metrics meet a condition. [default: all]")
+@click.option("--sort", metavar="METRIC", help="Sort by a metric, best first; -METRIC: worst first. [default: by rank]")
+@click.option("--columns", metavar="A,B,...", help="Show these columns. [default: those that the metrics choose]")
 @click.option("--plots", is_flag=True, help="Write pictures (PNG and SVG) into DIR/plots.")
-@click.option("--details", is_flag=True, help="Give all reasons why numbers are doubtful or invalid.")
-@click.option("--no-images", is_flag=True, help="Show no image of the data on the page (--format html).")
+@click.option("--details", is_flag=True, help="List all reasons why numbers are doubtful or invalid.")
+@click.option("--no-images", is_flag=True, help="Show no images of the data on the page (--format html).")
 def leaderboard(
     folder: Path | None,
     form: str,
@@ -62,27 +62,29 @@ def leaderboard(
     details: bool,
     no_images: bool,
 ) -> None:
-    """Print the leaderboard of a results folder, or write it into a file, a README or pictures.
+    """Print the leaderboard of a results folder, or write it to a file, a README or pictures.
 
-    DIR is vitbench-results unless given.
+    DIR defaults to vitbench-results.
     """
     from vitbench.api import load, rendered
     from vitbench.files import replace_file
 
     given = click.get_current_context().get_parameter_source("form") is not click.core.ParameterSource.DEFAULT
     if (readme or plots) and (given or output):
-        raise UsageError("--readme and --plots have their own format and place; leave out --format and --output.")
+        raise UsageError("--readme and --plots have their own format and location; drop --format and --output.")
     if output and not given:
         form = format_of(output)
     if details and (readme or plots or "verdicts" not in FORMATS[form].takes):
         able = ", ".join(name for name, each in FORMATS.items() if "verdicts" in each.takes)
-        raise UsageError(f"--details is for {able}; csv, json and html have all reasons, --readme and --plots none.")
+        raise UsageError(
+            f"--details is for {able}; csv, json and html always include all reasons, --readme and --plots none."
+        )
     if no_images and (readme or plots or form != "html"):
-        raise UsageError("--no-images is for the page, the one format that shows images; add --format html.")
+        raise UsageError("--no-images requires --format html, the only format that shows images.")
     verdicts: Telling = "all" if details else "counted"
     for option, text in (("--where", where), ("--sort", sort), ("--columns", columns)):
         if text is not None and not text.strip(" ,-"):
-            raise UsageError(f"{option} is empty; leave it out, or give it something.")
+            raise UsageError(f"{option} is empty; give it a value or drop it.")
     results = load(
         folder,
         models=models,
@@ -168,11 +170,11 @@ def _draw(place: Path, pictures: Mapping[str, bytes]) -> None:
         for old in sorted(place.iterdir()):
             if is_picture(old.name) and old.name not in pictures:
                 old.unlink()
-                note(plain(f"{old} belonged to an earlier leaderboard; removed."))
+                note(plain(f"{old} belonged to an earlier leaderboard and was removed."))
     except OSError as error:
         raise StoreError(f"{place} cannot be written: {error.strerror}.") from error
     for name, content in pictures.items():
         replace_file(place / name, content)
         note(plain(str(place / name)))
     if not pictures:
-        note("Nothing to draw: no row has both a figure to rank by and a throughput, none a curve.")
+        note("Nothing to draw: no row has a training curve, or both a ranking metric and a throughput.")

@@ -56,9 +56,9 @@ def read_pairs(
 def plugin_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--plugin``, ``--no-plugin`` and ``--strict-plugins``."""
     for option in (
-        click.option("--strict-plugins", is_flag=True, help="A broken plugin is an error (exit 3)."),
-        click.option("--no-plugin", "no_plugins", multiple=True, metavar="NAME", help="Leave out this plugin."),
-        click.option("--plugin", "plugin_files", multiple=True, metavar="FILE.py", help="A plugin in one file."),
+        click.option("--strict-plugins", is_flag=True, help="Treat a broken plugin as an error (exit code 3)."),
+        click.option("--no-plugin", "no_plugins", multiple=True, metavar="NAME", help="Do not load this plugin."),
+        click.option("--plugin", "plugin_files", multiple=True, metavar="FILE.py", help="Load a plugin from one file."),
     ):
         command = option(command)
     return command

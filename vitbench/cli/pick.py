@@ -18,14 +18,12 @@ __all__ = ["pick"]
 
 @click.command()
 @click.argument("data", metavar="DATA")
-@click.option(
-    "--budget", metavar="DURATION", default="1h", show_default=True, callback=duration, help="How long it may take."
-)
+@click.option("--budget", metavar="DURATION", default="1h", show_default=True, callback=duration, help="Time budget.")
 @click.option(
     "--models",
     multiple=True,
     metavar="M[:k=v,...]|FILE.toml",
-    help="A candidate, or a suite file that lists some. [default: the suite candidates]",
+    help="A candidate, or a suite file that lists candidates. [default: the suite candidates]",
 )
 @click.option(
     "--want", default="", metavar="EXPR", help="A condition, such as 'throughput > 500 and peak_memory < 1 GiB'."
@@ -33,10 +31,14 @@ __all__ = ["pick"]
 @click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Device to run on."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="torch threads. [default: the suite's, else all cores]")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Number of torch threads. [default: the suite's, else all cores]"
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
-@click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read; scores are marked.")
-@click.option("--dry-run", is_flag=True, help="Print the candidates and how the time is divided; run nothing.")
+@click.option("--skip-unreadable", is_flag=True, help="Skip images that cannot be read; scores are marked.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the candidates and how the time is divided, without running anything."
+)
 @plugin_options
 @click.option("--quiet", is_flag=True, help="Print nothing while running.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
@@ -56,13 +58,13 @@ def pick(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Pick a model for the images in DATA within a budget, and say how sure that is.
+    """Pick a model for the images in DATA within a time budget, and report how sure the choice is.
 
-    DATA is a folder of images, an installed dataset, or NAME=PATH. The same command resumes.
+    DATA is a folder of images, an installed dataset, or NAME=PATH. Run the same command to resume.
 
     \b
     Exit codes: 0 an answer; 1 a cell ended without a result; 5 no candidate meets --want;
-    else as for vitbench.
+    otherwise as for vitbench.
     """
     import json
 

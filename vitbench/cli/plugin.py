@@ -15,14 +15,14 @@ __all__ = ["plugin"]
 
 @click.group(no_args_is_help=False)
 def plugin() -> None:
-    """Make plugins. `vitbench plugins` lists them."""
+    """Create plugins. `vitbench plugins` lists installed ones."""
 
 
 @plugin.command()
 @click.argument("name")
 @click.option("--path", type=click.Path(path_type=Path), help="Folder of the package. [default: vitbench-NAME]")
 def new(name: str, path: Path | None) -> None:
-    """Write a package for the plugin NAME: one model, its conformance test, pyproject.toml, README, .gitignore and CI.
+    """Create a package for the plugin NAME: one model, its conformance test, pyproject.toml, README, .gitignore and CI.
 
     Nothing is overwritten.
     """

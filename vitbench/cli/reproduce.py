@@ -17,26 +17,28 @@ __all__ = ["reproduce"]
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("asked", metavar="ID")
-@click.option("--check", is_flag=True, help="Run it, and compare what comes of it with what was.")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder to run into. [default: a temporary one]")
+@click.option("--check", is_flag=True, help="Run the command and compare the results with the stored ones.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Folder for the new results. [default: a temporary one]"
+)
 def reproduce(folder: Path, asked: str, check: bool, output: Path | None) -> int:
-    """Print a script that makes a row again: software, environment variables, data digests, seeds, command.
+    """Print a script that reproduces a row: software, environment variables, data digests, seeds, command.
 
-    ID is the beginning of the id of one of its cells. With --check the command is run here, with what is installed:
-    exit code 0 for the same bits, or the same within its intervals; 10 different; 11 a cell has no result.
+    ID is the beginning of the id of one of its cells. With --check, the command is run here, with what is installed:
+    exit code 0 if results are bit-identical or agree within their intervals; 10 different; 11 a cell has no result.
     """
     from vitbench.reproducing.check import EXIT_CODES, Checked
     from vitbench.reproducing.check import check as run_again
     from vitbench.reproducing.script import again, script_of
 
     if output is not None and not check:
-        raise click.UsageError("--output is for --check: the script takes its folder as an argument")
+        raise click.UsageError("--output requires --check: the script takes its folder as an argument")
     found = again(folder, asked)
     if not check:
         echo(script_of(found), nl=False)
         return 0
     if output is not None and output.exists() and output.samefile(folder):
-        raise UsageError(f"{output} holds the row itself; name another --output.")
+        raise UsageError(f"{output} contains the row itself; choose another --output.")
     note(plain(f"Running {found.command.command}"))
     checked: Checked
     if output is not None:
@@ -49,6 +51,6 @@ def reproduce(folder: Path, asked: str, check: bool, output: Path | None) -> int
     for words in checked.changed:
         echo(plain(f"changed: {words}"))
     if not checked.changed:
-        echo("Nothing changed that is recorded: versions, code, data, machine.")
+        echo("Nothing that is recorded has changed: versions, code, data, machine.")
     echo(f"{checked.outcome[0].upper()}{checked.outcome[1:]}.")
     return EXIT_CODES[checked.outcome]

@@ -35,7 +35,7 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
     try:
         number = float(text) if "." in text else int(text)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a whole number nor a fraction with a dot") from None
+        raise click.BadParameter(f"{text!r} is neither an integer nor a fraction with a decimal point") from None
     if isinstance(number, float) and not 0 < number <= 1:
         raise click.BadParameter(f"a fraction must be above 0 and at most 1, not {text}")
     if isinstance(number, int) and number < 1:
@@ -43,16 +43,20 @@ def _limit(_: click.Context, __: click.Parameter, text: str | None) -> int | flo
     return number
 
 
-_DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and datasets are given]"
+_DEFAULT_SUITE = f"Suite to run. [default: {SUITE.partition('/')[2]}; none if models and datasets are given]"
 
 
 @click.command()
 @click.option("--suite", metavar="NAME|FILE.toml", help=_DEFAULT_SUITE)
 @click.option("--output", type=click.Path(path_type=Path), help="Results folder. [default: vitbench-results]")
-@click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="A model to use instead of the suite's.")
-@click.option("--dataset", "datasets", multiple=True, metavar="D[:k=v,...]", help="A dataset instead of the suite's.")
-@click.option("--recipe", default="", metavar="R", help="The recipe of all models. [default: as suite and models say]")
-@click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Where a dataset is.")
+@click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="Model to use instead of the suite's.")
+@click.option(
+    "--dataset", "datasets", multiple=True, metavar="D[:k=v,...]", help="Dataset to use instead of the suite's."
+)
+@click.option(
+    "--recipe", default="", metavar="R", help="Recipe for all models. [default: set by the suite and the models]"
+)
+@click.option("--data", multiple=True, metavar="NAME=PATH", callback=read_pairs, help="Location of a dataset.")
 @click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Device to run on."
 )
@@ -63,33 +67,36 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
     show_default=True,
     help="Number format; never chosen silently.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="torch threads. [default: the suite's, else all cores]")
 @click.option(
-    "--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="A seed to use instead of the suite's."
+    "--threads", type=click.IntRange(min=1), help="Number of torch threads. [default: the suite's, else all cores]"
 )
+@click.option("--seed", "seeds", type=click.IntRange(min=0), multiple=True, help="Seed to use instead of the suite's.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Train for N epochs; the results are marked partial.")
 @click.option(
-    "--limit", metavar="N|FRACTION", callback=_limit, help="Use N images of each split; the results are marked partial."
+    "--limit",
+    metavar="N|FRACTION",
+    callback=_limit,
+    help="Use N images, or a fraction, of each split; the results are marked partial.",
 )
 @click.option(
     "--budget",
     metavar="DURATION",
     callback=duration,
-    help="Time for the whole run, such as 30m: it decides how many steps each training takes.",
+    help="Time for the whole run, such as 30m; sets the number of steps of each training.",
 )
 @click.option(
     "--split",
     type=click.Choice(["test", "val"]),
     default="test",
     show_default=True,
-    help="Images to evaluate models on: test, or validation images; then no test image is read.",
+    help="Images to evaluate models on; with val, no test image is read.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), help="Batch size of the speed cells, besides 1.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Batch size of the speed cells, in addition to 1.")
 @click.option("--largest-batch", is_flag=True, help="Also find the largest batch that fits, and time it.")
 @click.option(
     "--speeds",
     type=click.Choice(["all", "none", "only"]),
-    help="Measure speeds, leave them out, or measure only them. [default: all; none with --epochs or --limit]",
+    help="What to measure: everything, no speeds, or only speeds. [default: all; none with --epochs or --limit]",
 )
 @click.option(
     "--set",
@@ -97,7 +104,7 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
     multiple=True,
     metavar="RECIPE.OPTION=VALUE",
     callback=partial(read_pairs, may_be_empty=True),
-    help="A recipe option.",
+    help="Set an option of a recipe.",
 )
 @click.option(
     "--timeout", type=FiniteRange(min=0, min_open=True), metavar="SECONDS", help="Time limit of each process."
@@ -105,28 +112,33 @@ _DEFAULT_SUITE = f"[default: {SUITE.partition('/')[2]}; none where models and da
 @click.option(
     "--rerun",
     type=click.Choice(["failed", "speed", "all"]),
-    help="Run these cells again, too: failed ones, all speeds, or all. [default: only what is missing]",
+    help="Also rerun failed cells, all speed cells, or all cells. [default: run only what is missing]",
 )
 @click.option(
     "--compile",
     is_flag=False,
     flag_value="default",
     type=click.Choice(["default", "reduce-overhead"]),
-    help="Use torch.compile, in its default mode or, with CUDA graphs, in reduce-overhead.",
+    help="Use torch.compile, in its default mode or in reduce-overhead mode (CUDA graphs).",
 )
 @click.option("--channels-last", is_flag=True, help="Use the channels-last memory format.")
-@click.option("--skip-unreadable", is_flag=True, help="Leave out images that cannot be read; scores are marked.")
-@click.option("--shard", default="", metavar="K/N", help="Run the K-th of N parts of the plan, for vitbench merge.")
-@click.option("--dry-run", is_flag=True, help="Print the cells and how long they will take; run nothing.")
+@click.option("--skip-unreadable", is_flag=True, help="Skip images that cannot be read; scores are marked.")
+@click.option(
+    "--shard", default="", metavar="K/N", help="Run the K-th of N parts of the plan; vitbench merge joins them."
+)
+@click.option("--dry-run", is_flag=True, help="Print the cells and how long they will take, without running them.")
 @click.option(
     "--executor",
     default="local",
     show_default=True,
     metavar="local|ray[=HOST:PORT][,machine=LABEL]",
-    help="Where cells run: here one at a time, or on the machines of a Ray cluster.",
+    help="Where to run cells: on this machine, one at a time, or on a Ray cluster.",
 )
 @click.option(
-    "--parallel", type=click.IntRange(min=1), metavar="N", help="With ray, cells at once. [default: as many as fit]"
+    "--parallel",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With ray, number of cells to run at once. [default: as many as fit]",
 )
 @plugin_options
 @click.option("--quiet", is_flag=True, help="Print nothing while running.")
@@ -228,7 +240,7 @@ def write_page(results: Results) -> str:
         return f"No page was written: {error}"
     except Exception as error:  # whatever happens to the page, the run has its results
         return f"warning: the page {place} could not be written: {reason_of(error)}"
-    return f"The page of this leaderboard: {place}"
+    return f"Leaderboard page: {place}"
 
 
 def _draw_pictures(results: Results, plugin_files: Sequence[str], no_plugins: Sequence[str]) -> list[str]:

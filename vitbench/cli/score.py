@@ -29,13 +29,13 @@ _OF_RUN = (
     type=click.Choice(["subset", "all"]),
     default="subset",
     show_default=True,
-    help="Leave out classes of the head that DATA does not have, or let them compete.",
+    help="Drop the classes of the head that DATA does not have, or let them compete.",
 )
 @click.option(
     "--class-map",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A .csv, .json or .toml file: which classes of the head mean which class of DATA. [default: by name]",
+    help="A .csv, .json or .toml file that maps classes of the head to classes of DATA. [default: by name]",
 )
 def score(
     data: str,
@@ -52,7 +52,7 @@ def score(
 ) -> int:
     """Score models with their own heads on DATA, a folder of images or the name of a dataset.
 
-    Nothing is trained, so that test or validation images alone are enough. Run the same command again to run only what
+    Nothing is trained, so test or validation images alone are enough. Run the same command again to run only what
     is
     missing.
     """

@@ -29,7 +29,7 @@ MISTAKES = 20
 def show(arguments: tuple[str, ...], mistakes: int | None) -> None:
     """Show one record by its id, or all cells with status, log and weights.
 
-    DIR is vitbench-results unless given.
+    DIR defaults to vitbench-results.
     """
     from vitbench.store import default_output
 
@@ -39,7 +39,7 @@ def show(arguments: tuple[str, ...], mistakes: int | None) -> None:
     names_folder = len(texts) == 2 or (len(texts) == 1 and (os.sep in texts[0] or Path(texts[0]).is_dir()))
     folder = Path(texts.pop(0)) if names_folder else default_output()
     if mistakes is not None and not texts:
-        raise click.UsageError("--mistakes needs the ID of a training before it: vitbench show ID --mistakes")
+        raise click.UsageError("--mistakes must follow the ID of a training: vitbench show ID --mistakes")
     _show(folder, texts[0] if texts else None, mistakes)
 
 

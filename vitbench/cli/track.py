@@ -18,9 +18,15 @@ __all__ = ["track"]
 
 
 @click.command()
-@click.option("--base", required=True, metavar="REF", help="The commit to compare with.")
-@click.option("--head", metavar="REF", help="The commit in question. [default: the working tree, as installed here]")
-@click.option("--model", "models", multiple=True, metavar="M[:k=v,...]", help="[default: the checkouts' own models]")
+@click.option("--base", required=True, metavar="REF", help="Commit to compare with.")
+@click.option("--head", metavar="REF", help="Commit to check. [default: the working tree, as installed here]")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="M[:k=v,...]",
+    help="Model to time. [default: the checkouts' own models]",
+)
 @click.option(
     "--mode",
     "modes",
@@ -35,13 +41,13 @@ __all__ = ["track"]
     type=click.IntRange(min=1),
     default=32,
     show_default=True,
-    help="Image size in pixels, for models that follow the data.",
+    help="Image size in pixels, for models that adapt to the data.",
 )
 @click.option("--num-classes", type=click.IntRange(min=1), default=10, show_default=True, help="Number of classes.")
 @click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="Device to run on."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="torch threads. [default: all cores]")
+@click.option("--threads", type=click.IntRange(min=1), help="Number of torch threads. [default: all cores]")
 @click.option(
     "--threshold",
     type=FiniteRange(0, 1, min_open=True, max_open=True),
@@ -56,7 +62,7 @@ __all__ = ["track"]
     metavar="S",
     default=300.0,
     show_default=True,
-    help="Start no more processes for a model after this time.",
+    help="Start no new processes for a model after this time.",
 )
 @click.option(
     "--repo",
@@ -73,7 +79,9 @@ __all__ = ["track"]
     help="Command that installs a checkout.",
 )
 @click.option(
-    "--inherit-packages", is_flag=True, help="Let the environments use the packages of the current one, torch included."
+    "--inherit-packages",
+    is_flag=True,
+    help="Let the environments use the packages of the current one, including torch.",
 )
 @click.option("--allow-differences", is_flag=True, help="Compare even if the versions of Python or torch differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -90,8 +98,8 @@ def track(
     """Check whether a change has made models slower, by measuring two commits in turn on this machine.
 
     \b
-    Exit codes: 0 the same or faster; 10 slower; 11 no data; 12 not comparable; 13 not resolved. Of several
-    models the first of 10, 12, 11, 13 counts.
+    Exit codes: 0 the same or faster; 10 slower; 11 no data; 12 not comparable; 13 not resolved. With several
+    models, the first of 10, 12, 11, 13 counts.
     """
     from vitbench.api import say
     from vitbench.tracking import report

@@ -15,9 +15,9 @@ __all__ = ["withdraw"]
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("asked", metavar="ID")
-@click.option("--reason", required=True, metavar="TEXT", help="Why, in words; tables and pages show it.")
+@click.option("--reason", required=True, metavar="TEXT", help="The reason; tables and pages show it.")
 def withdraw(folder: Path, asked: str, reason: str) -> None:
-    """Withdraw the result of one cell, by the beginning of its id. Nothing is deleted.
+    """Withdraw the result of one cell, given by the beginning of its id. Nothing is deleted.
 
     The leaderboard lists the cell as withdrawn, with the reason. `vitbench run` runs it again.
     """
@@ -25,5 +25,5 @@ def withdraw(folder: Path, asked: str, reason: str) -> None:
 
     record = append(folder, asked, reason)
     words = f"{record.planned.in_words} ({record.id}) is withdrawn: {record.reason}"
-    again = "" if record.source else " A vitbench run that asks for it runs it again."
+    again = "" if record.source else " The next vitbench run that includes it runs it again."
     note(plain(f"{words}.{again}"))

@@ -184,7 +184,7 @@ def _concluded(
     pairs = _judged_together(pairs)
     contrasts = [(one.row, other.row, pair) for (one, other), pair in zip(found.pairs, pairs, strict=True)]
     if folders and any(_is_of_two_occasions(speed) for pair in pairs for speed in pair.speeds):
-        found.notes.append("A and B were measured on two occasions: a difference in speed may be the machine's.")
+        found.notes.append("A and B were measured on two occasions: a difference in speed may be due to the machine.")
     return Comparison(
         names=names,
         folders=folders,

@@ -281,7 +281,7 @@ def _notes(first: Contender, second: Contender) -> Iterator[str]:
     """Yield what differs and is no condition, and what the values rest on."""
     one, other = first.row, second.row
     if one.condition.partial:
-        yield "Both results are partial: these are not the figures of a full run."
+        yield "Both results are partial: a full run may give different numbers."
     recipes = one.recipe.partition(":")[0], other.recipe.partition(":")[0]
     options = unshared([one.recipe_options, other.recipe_options]) if recipes[0] == recipes[1] else [(), ()]
     pairs = {

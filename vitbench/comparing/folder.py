@@ -79,7 +79,7 @@ class Folder:
         rows = rows or [row for row in self.board.rows if self._is_meant(row, name)]
         meant = list(dict.fromkeys(row.model for row in rows))
         if len(meant) > 1:
-            raise UsageError(f'"{name}" means several models of {self.path}: {", ".join(meant)}.')
+            raise UsageError(f'"{name}" matches several models of {self.path}: {", ".join(meant)}.')
         if not meant:
             hint = did_you_mean(name, self.names()) or f" See vitbench leaderboard {quote(str(self.path))}."
             raise NoDataError(f'{self.path} has no model "{name}".{hint}')
@@ -123,7 +123,7 @@ def open_folder(path: Path) -> Folder:
     """Read a results folder.
 
     Raises:
-        StoreError: it is missing, unreadable or of another version, or holds no run.
+        StoreError: it is missing, unreadable or of another version, or contains no run.
     """
     from vitbench.boards.boards import board_statement
     from vitbench.leaderboard.results import read_results

@@ -65,7 +65,8 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
     for row in (row for pair in comparison.pairs for row in (pair.first, pair.second)):
         if row.source:  # its options may name any file of this machine
             raise NotComparableError(
-                f"{row.model} is imported, and nothing imported is run; run the model here, then compare yours with it."
+                f"{row.model} is imported, and imported results are never rerun; run the model here, then compare "
+                "yours with it."
             )
     cells = [speed.cells for pair in comparison.pairs for speed in pair.speeds if speed.cells]
     if not cells:
@@ -73,7 +74,7 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
             f"there is nothing to measure again: A and B have none of {', '.join(LIVE_SPEEDS)} that was stored under "
             "the same conditions."
         )
-    say("Preparing: looking at this machine, before anything is measured on it.")
+    say("Preparing: examining this machine before measuring on it.")
     catalog = load_catalog(plugins)
     if problems := catalog.fatal(strict=False):
         raise UnusableError(f"{problems[0]}.")
@@ -81,7 +82,7 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
     for first, second in cells:
         if first.cell == second.cell:
             raise NotComparableError(
-                f"--measure runs what is installed here, and A and B are the same {first.label} here; to compare two "
+                f"--measure runs what is installed here, but A and B are the same {first.label} here; to compare two "
                 "versions of its code, install them side by side under two names."
             )
     changed = {each.id: _changed(each, catalog) for both in cells for each in both}
@@ -92,7 +93,7 @@ def remeasure(comparison: Comparison, say: Callable[[str], None], plugins: Plugi
         notes = [changed[cell.id] for speed in pair.speeds for cell in speed.cells or ()]
         others = [speed.metric for speed in pair.speeds if speed.metric not in LIVE_SPEEDS]
         if others:
-            notes.append(f"Measured in turn are {', '.join(LIVE_SPEEDS)}; as they are stored: {', '.join(others)}.")
+            notes.append(f"Measured in turn: {', '.join(LIVE_SPEEDS)}; as stored: {', '.join(others)}.")
         return replace(
             pair,
             speeds=tuple(_measured(pair, speed, comparison.threshold, side, say) for speed in pair.speeds),
@@ -111,7 +112,7 @@ def _refuse_elsewhere(cells: list[KeyedCell]) -> None:
         ending = executor.run("vitbench.planning.prepare:prepare_in_child", request, Prepared)
         if ending.kind == "refused":
             raise NotComparableError(f"the records are of device {device}, which cannot be used here: {ending.reason}")
-        here = ending.answered("looking at this machine").environment
+        here = ending.answered("examining this machine").environment
         for cell in cells:
             for what, stored, now in (
                 ("machine", cell.machine, here.machine),
@@ -119,8 +120,8 @@ def _refuse_elsewhere(cells: list[KeyedCell]) -> None:
             ):
                 if cell.device == device and stored != now:
                     raise NotComparableError(
-                        f"{cell.label} was measured with {what} {stored}, and this is {now}: --measure would compare "
-                        f"neither; run it where the records were made, or run vitbench run here first."
+                        f"{cell.label} was measured with {what} {stored}, but this is {now}: --measure would "
+                        "compare neither; run it where the records were made, or run vitbench run here first."
                     )
 
 

@@ -74,7 +74,7 @@ def _refusals(pair: Contrast) -> Iterator[str]:
     if conditions:
         yield f"Not compared, since conditions differ: {_differing(conditions)}."
     for each in models:
-        yield f"Not compared, since these are two models of one name: A {each.first}, B {each.second}."
+        yield f"Not compared, since these are two different models with the same name: A {each.first}, B {each.second}."
         if not conditions:
             yield "--model with that name compares them anyway."
 
@@ -107,7 +107,7 @@ def _test_notes(judged: Quality, first: str, second: str) -> Iterator[str]:
             yield f"{words}; on {agreement} both are right or both wrong."
         else:
             yield (
-                f"{first} is right in a larger share of its seeds on {a:,} {of}, {second} on {b:,}; "
+                f"{first} is right more often over its seeds on {a:,} {of}, {second} on {b:,}; "
                 f"on {agreement} they are right equally often."
             )
     if paired.seeds == (1, 1):
@@ -214,15 +214,15 @@ def _resolving(style: MetricStyle, paired: PairedDifference) -> Iterator[str]:
         return
     smallest = threshold_in_words(style, paired.resolvable)
     if paired.of_seeds is None:
-        words = f"{images} resolve gaps from {smallest} between models that disagree so often"
+        words = f"{images} resolve gaps from {smallest} between models that disagree this often"
         if paired.needed and paired.needed > paired.images:
             words += f"; a true gap of the size seen would take about {_about(paired.needed)} images"
-            words += " to be found in nearly four tries of five"
+            words += " to be detected in nearly 80 % of cases"
         yield f"{words}."
         return
     share = threshold_in_words(style, paired.of_seeds)
     more = "more seeds" if 2 * paired.of_seeds**2 > paired.resolvable**2 else "a larger test set"
-    yield f"{images} and seeds resolve gaps from {smallest} (the seeds alone: {share}); {more} would help first."
+    yield f"{images} and seeds resolve gaps from {smallest} (the seeds alone: {share}); {more} would help most."
 
 
 def _about(count: int) -> str:

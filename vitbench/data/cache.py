@@ -91,7 +91,7 @@ def cache_dataset(
         sides: what the models want; those that lead to the same images share a folder.
         cache_root: folder of the cache; made where it is missing.
         say: gets a line of progress now and then, while images are decoded.
-        skip_unreadable: leave images out that cannot be read.
+        skip_unreadable: skip images that cannot be read.
 
     Returns:
         For each side, the dataset with the folders of its arrays: uint8[N, C, H, W] and int64[N] for each split.
@@ -148,11 +148,11 @@ def _info(located: Located, survey: Survey, folder: Path, forms: Forms, names: P
         verified = survey.content in located.published
     title = located.title if verified else f"{located.title} (unverified, {survey.fingerprint[:8]})"
     left_out = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total) if survey.unreadable else ""
-    brief = f"{survey.unreadable:,} of {survey.total:,} images cannot be read and are left out"
+    brief = f"{survey.unreadable:,} of {survey.total:,} images cannot be read and are skipped"
     had, used = survey.sizes.get("train", 0), located.train_images
     fewer = f"{used:,} of {had:,} training images are used, chosen class by class" if used is not None else ""
     resized = f"images are resized to {form.height}x{form.width}" if form.interpolation else ""
-    kept = f"training images are kept at {larger.height}x{larger.width}, to be cropped from" if larger else ""
+    kept = f"training images are stored at {larger.height}x{larger.width}, for cropping" if larger else ""
     return DataInfo(
         name=located.name,
         title=title,

@@ -317,7 +317,7 @@ def _read_chunk(split: OpenedSplit, targets: Mapping[Form, _Target], bits: int, 
             elif shape[0] not in (1, form.channels):
                 raise ValueError(
                     f"{split.name} image {row} has {shape[0]} channels, and others have {form.channels}; "
-                    "all images of a dataset must have as many, or one"
+                    "all images of a dataset must have the same number, or one"
                 )
             else:
                 array[row] = _fitted(image, form)  # gray is repeated where others have more channels

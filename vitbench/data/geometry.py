@@ -82,5 +82,5 @@ def channels_fit(given: int, wanted: int) -> bool:
 
 
 def channels_come_last(shape: tuple[int, ...]) -> bool:
-    """Whether an image is likelier [H, W, C] than [C, H, W]: four columns at most, and more channels than columns."""
+    """Whether an image is likelier [H, W, C] than [C, H, W]: at most four columns, and more channels than columns."""
     return len(shape) == 3 and shape[2] <= 4 and shape[0] > shape[2]

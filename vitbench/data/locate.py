@@ -110,7 +110,7 @@ def locate(
         layouts: plugin and spec of each layout, in the order in which they are asked.
         data_path: the folder that the user gave for this name.
         data_root: the folder that holds datasets by name.
-        options: names of those that the user gives a folder of one's own: the only layout that has them is taken.
+        options: names of those that the user gives their own folder: the only layout that has them is taken.
 
     Raises:
         UnusableError: `data_path` is missing, no folder, empty, unreadable or of no known layout.
@@ -118,7 +118,7 @@ def locate(
     """
     if data_path is None:
         if spec is None:
-            raise UsageError(f"no plugin offers a dataset {name}; say where it is with --data {quote(name)}=PATH")
+            raise UsageError(f"no plugin offers a dataset {name}; give its location with --data {quote(name)}=PATH")
         root = data_root.absolute() / name if spec.needs_root else None
         return _located(name, spec, plugin, root, named=spec, download=spec.downloads)
 
@@ -139,7 +139,7 @@ def locate(
             if option.replace("-", "_") not in allowed:
                 raise UsageError(f'dataset {name}: no layout has an option "{option}".{did_you_mean(option, allowed)}')
         known = "; ".join(f"{layout.name} ({layout.summary})" for _, layout in layouts)
-        raise UnusableError(f"dataset {name}: {root} has none of the known layouts: {known}")
+        raise UnusableError(f"dataset {name}: {root} matches no known layout: {known}")
     return found
 
 

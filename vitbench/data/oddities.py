@@ -110,8 +110,8 @@ def copies(splits: Sequence[Read]) -> Copies:
             scored = by_split[names.index(name)]
             count, kind = np.count_nonzero(np.isin(scored, torn)), _WORDS.get(name, name)
             if count >= DOUBTFUL_SHARE * len(scored):
-                doubts[judged].append(f"{count:,} of {len(scored):,} {kind} images have a copy with another label")
-    notes = (f"equal pixel for pixel: {'; '.join(found)}",) if found else ()
+                doubts[judged].append(f"{count:,} of {len(scored):,} {kind} images have a copy with a different label")
+    notes = (f"identical pixel by pixel: {'; '.join(found)}",) if found else ()
     return Copies(notes, tuple(doubts["test"]), tuple(doubts["val"]))
 
 
@@ -135,7 +135,7 @@ def looks(splits: Sequence[Read], conversions: Sequence[Mapping[str, int]] = ())
     deepest = max(split.deepest for split in splits)
     if deepest >= 0:
         bits = bits_used(deepest)
-        scaled = "they are taken as they are" if bits == 8 else "they are scaled to 8 bits"
+        scaled = "they are used as they are" if bits == 8 else "they are scaled to 8 bits"
         notes.append(f"16-bit images have values up to {deepest:,}, which take {bits} bits: {scaled}")
     return notes
 

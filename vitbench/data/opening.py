@@ -174,7 +174,9 @@ def open_splits(located: Located) -> OpenedSet:
     splits = tuple(_with_classes(located, split, splits[0]) for split in splits)
     present = np.unique(splits[0].labels)
     if splits[0].name == "train" and len(present) < 2 and not located.whole:
-        raise fault(located, f"all training images are of one class, {class_names[present[0]]!r}; two are needed")
+        raise fault(
+            located, f"all training images have the same class, {class_names[present[0]]!r}; at least two are needed"
+        )
     for split in splits:
         notes |= dict.fromkeys(absent_classes(class_names, split.labels, split.name))
     return OpenedSet(
@@ -201,7 +203,7 @@ def _settled(
         note = "no test split: the validation split is the test split"
         if train is None:
             return (replace(val, name="test"),), False, (note,)
-        return (train, replace(val, name="test")), False, (f"{note}, and validation images are cut from train",)
+        return (train, replace(val, name="test")), False, (f"{note}, and validation images are taken from train",)
     assert train is not None
     if located.whole:
         note = f"no test split, and no model is trained: all {len(train.labels):,} images are scored"
@@ -210,7 +212,7 @@ def _settled(
     if not len(held_out):
         raise fault(located, "there is no test split, and with one image per class none can be held out for it")
     notes = (
-        f"no test split: one was made here: stratified, seed {SPLIT_SEED}, "
+        f"no test split: one was created here: stratified, seed {SPLIT_SEED}, "
         f"{len(kept):,} training and {len(held_out):,} test images",
         single_image_note(train.labels, train.class_names, held_out="test"),
     )
@@ -246,17 +248,19 @@ def check_class_count(located: Located, class_names: Sequence[str]) -> None:
     if len(class_names) > MOST_CLASSES:
         raise fault(located, f"has {len(class_names):,} classes; at most {MOST_CLASSES:,} can be told apart")
     if len(class_names) < 2:
-        raise fault(located, f"has one class only, {class_names[0]!r}; two are needed" if class_names else "no classes")
+        raise fault(
+            located, f"has only one class, {class_names[0]!r}; at least two are needed" if class_names else "no classes"
+        )
     if located.classes not in (None, len(class_names)):
         raise fault(
             located,
-            f"has {len(class_names)} classes, but {located.name} has {located.classes}; give these data another name",
+            f"has {len(class_names)} classes, but {located.name} has {located.classes}; give this data another name",
         )
 
 
 def _open(located: Located, name: SplitName) -> OpenedSplit | None:
     """Return a split whose labels are in order; None where the files have no such split."""
-    remedy = f"say where it is with --data {quote(located.name)}=PATH"
+    remedy = f"give its location with --data {quote(located.name)}=PATH"
     try:
         images = contract.call(
             load_target(located.spec.open),
@@ -284,15 +288,13 @@ def _open(located: Located, name: SplitName) -> OpenedSplit | None:
     if labels.ndim == 2:
         kind = f"{labels.dtype}{list(labels.shape)}"
         reason = f"{name} labels must be int64[N], one class each, not {kind}"
-        raise fault(located, f"{reason}; several labels per image are not measured yet")
+        raise fault(located, f"{reason}; several labels per image are not supported yet")
     if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "iu"):
         raise fault(located, f"{name} labels must be integers of shape [N], not {labels.dtype}{list(labels.shape)}")
     if not len(labels):
         raise fault(located, f"there are no {name} images")
     if named != len(labels):
-        raise fault(
-            located, f"{named:,} names for {len(labels):,} {name} images; each image needs one, or none has any"
-        )
+        raise fault(located, f"{named:,} names for {len(labels):,} {name} images; name all images, or none")
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         first = wrong[0]

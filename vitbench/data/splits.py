@@ -172,8 +172,8 @@ def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = Tru
         pools[name] = Split(images=images, index=rows, labels=labels[rows])
     if judged == "val" and not {"train", "val"} & set(pools):
         raise UnusableError(
-            f"dataset {info.name}: it has test images alone, and no validation images to judge models on; "
-            "judge them on the test split (--split test)"
+            f"dataset {info.name}: it has only test images, and no validation images to judge models on; judge "
+            "them on the test split (--split test)"
         )
     none = _part(next(iter(pools.values())), np.arange(0))
     if "train" not in pools or "val" in pools:

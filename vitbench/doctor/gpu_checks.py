@@ -96,7 +96,7 @@ def _unused(driver: Driver, environment: Mapping[str, str], ours: str) -> Machin
     if driver.cuda[0] < int(torch.version.cuda.split(".")[0]):
         advice = f"Update the driver, or install a torch built for CUDA {driver.cuda[0]}."
         return judged("driver", False, f"{theirs}, which offers CUDA {_dotted(driver.cuda)} only; {ours}", advice)
-    advice = "`python -c 'import torch; torch.cuda.init()'` says why; look at CUDA_VISIBLE_DEVICES and /dev/nvidia*."
+    advice = "`python -c 'import torch; torch.cuda.init()'` shows why; check CUDA_VISIBLE_DEVICES and /dev/nvidia*."
     return judged("driver", False, f"{theirs}, but torch finds no device; {ours}", advice)
 
 

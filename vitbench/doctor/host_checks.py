@@ -59,7 +59,7 @@ def cores_check(*, affinity: int, processors: int, quota: float | None, usable: 
     found = f"{usable} usable of {processors}; {', '.join(limits)}"
     enough = quota is None or quota >= usable
     if quota is not None and not enough:
-        found += f": even one thread is stopped for {1 - quota:.0%} of the time"
+        found += f": even one thread is throttled for {1 - quota:.0%} of the time"
     return judged(
         "cores", enough, found, "Give the control group at least one whole core (such as `docker run --cpus 1`)."
     )
@@ -77,7 +77,7 @@ def threads_check(*, default: int, usable: int, variable: str | None) -> Machine
     found = f"torch starts {default} by itself{cause}"
     few = default <= usable
     if few:
-        found += f"; a run takes {usable} unless --threads says otherwise"
+        found += f"; a run uses {usable} unless --threads is given"
     else:
         found += f", on {usable} usable cores; a run sets {usable} for torch, but other libraries start too many"
     return judged("threads", few, found, f"Set OMP_NUM_THREADS={usable}.")
@@ -102,7 +102,7 @@ def frequency_check(cores: Iterable[int], root: Path = Path("/")) -> MachineChec
     steady = governors == {"performance"}
     if not steady:
         found += ": the clock follows the load, and the first blocks run slower"
-    advice = "`sudo cpupower frequency-set --governor performance`, and back to what it was afterwards."
+    advice = "`sudo cpupower frequency-set --governor performance`; restore the governor afterwards."
     return judged("clock frequency", steady, found, advice)
 
 
@@ -156,7 +156,9 @@ def processor_check(share: float) -> MachineCheck:
     """Judge the share of the processor time that one busy thread wanted and got."""
     found = f"one busy thread had a core for {share:.0%} of the time"
     ok = share >= SHARE_WARNING
-    advice = "Something else runs on these cores: stop it, or give vitbench dedicated cores (`taskset`, a cpuset)."
+    advice = (
+        "Something else is running on these cores: stop it, or give vitbench dedicated cores (`taskset`, a cpuset)."
+    )
     return judged("processor", ok, found if ok else f"{found}, and waited for the rest", advice)
 
 
@@ -164,7 +166,7 @@ def steal_check(share: float) -> MachineCheck:
     """Judge the share of all processors that the host of a virtual machine took."""
     found = f"the host of a virtual machine took {share:.1%} of the processors"
     advice = (
-        "Other guests are busy, which cannot be fixed from here: compare speeds in lockstep only, or use "
+        "Other guests are busy, which cannot be fixed here: compare speeds in lockstep only, or use "
         "a machine with cores of its own."
     )
     return judged("host", share <= STOLEN_WARNING, found, advice)
@@ -193,10 +195,10 @@ def memory_check(*, available: int, total: int, limit: int, swap_used: int, swap
     found += f"; {_gib(swap_used)} in swap" if swap_used else "; no swap in use"
     if swapped:
         found += "; the system swapped while it was watched"
-        advice = "Close what uses the memory; timings on a machine that swaps are meaningless."
+        advice = "Close programs that use memory; timings on a machine that swaps are meaningless."
         return judged("memory", False, found, advice)
     ok = available >= FREE_MEMORY_WARNING * total
-    return judged("memory", ok, found, "Close what uses the memory, before the machine swaps.")
+    return judged("memory", ok, found, "Close programs that use memory before the machine starts to swap.")
 
 
 def timer_check(clock: Callable[[], int] = time.perf_counter_ns, root: Path = Path("/")) -> MachineCheck:
@@ -218,7 +220,7 @@ def timer_check(clock: Callable[[], int] = time.perf_counter_ns, root: Path = Pa
     source = read_or_empty(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
     found = f"it resolves {tick * 1e9:.0f} ns" + (f" (clock source {source})" if source else "")
     fine = tick <= TICK_WARNING
-    advice = "Trust throughput rather than latency here; on Linux see whether the kernel can use clocksource=tsc."
+    advice = "Trust throughput rather than latency here; on Linux, check whether the kernel can use clocksource=tsc."
     return judged("timer", fine, found if fine else f"{found}, too coarse for single calls of a small model", advice)
 
 
@@ -233,9 +235,11 @@ def folder_check(name: str, folder: Path) -> MachineCheck:
     place = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(place).free
     if not place.is_dir() or not os.access(place, os.W_OK):
-        advice = "Run from a folder of your own, or name another (--output, VITBENCH_OUTPUT, VITBENCH_CACHE)."
+        advice = (
+            "Run from a folder that you can write to, or choose another (--output, VITBENCH_OUTPUT, VITBENCH_CACHE)."
+        )
         return judged(name, False, f"{folder} cannot be written", advice)
-    advice = "Free some disk: each trained model stores its weights."
+    advice = "Free some disk space: each trained model stores its weights."
     return judged(name, free >= FREE_DISK_WARNING, f"{_gib(free)} free at {folder}", advice)
 
 
@@ -243,7 +247,7 @@ def noise_check(floor: float) -> MachineCheck:
     """Judge the interquartile range of the fixed workload's blocks over their median."""
     found = f"blocks of a fixed workload vary by {floor:.1%} (IQR over median, one thread)"
     quiet = floor <= NOISE_WARNING
-    advice = "Fix what else is marked and run this again; where that does not help, compare speeds in lockstep only."
+    advice = "Fix the other problems and run this again; if that does not help, compare speeds in lockstep only."
     found = found if quiet else f"{found}; differences of speed below that need lockstep"
     return judged("noise floor", quiet, found, advice)
 

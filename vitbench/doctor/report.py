@@ -22,7 +22,7 @@ def as_text(examined: Examined) -> str:
         lines += _lines(check, width)
     bad = sum(not check.ok for check in examined.checks)
     total = f"{len(examined.checks)} checks"
-    return "\n".join([*lines, "", f"{bad} of {total} found something." if bad else f"All is well: {total}."])
+    return "\n".join([*lines, "", f"{bad} of {total} found a problem." if bad else f"{total}, no problems found."])
 
 
 def _lines(check: MachineCheck, width: int) -> list[str]:

@@ -121,7 +121,7 @@ def measure_speeds(device: str) -> Steadiness:
     try:
         keep_steadiness(steadiness)
     except (OSError, StoreError) as error:
-        raise UnusableError(f"what this machine resolves cannot be kept: {error}") from error
+        raise UnusableError(f"what this machine resolves cannot be stored: {error}") from error
     return steadiness
 
 

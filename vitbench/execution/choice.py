@@ -38,8 +38,8 @@ def opened_executor(asked: str, parallel: int | None, say: Callable[[str], None]
     if address is None:
         if parallel not in (None, 1):
             raise UsageError(
-                "--parallel is for --executor ray: on this machine cells run one at a time, so that none disturbs "
-                "another's measurement."
+                "--parallel requires --executor ray: on this machine cells run one at a time, so that none "
+                "disturbs another's measurement."
             )
         yield chosen_executor()
         return

@@ -204,7 +204,7 @@ def job_of(
     environment: Mapping[str, str] | None = None,
 ) -> Job:
     """Return the job of a call, with arguments as `Executor.run` takes them."""
-    assert (message is None) == (on_message is None), "a message needs a type and somebody who takes it"
+    assert (message is None) == (on_message is None), "a message needs a type and a handler"
     return Job(
         target=target,
         request=msgspec.msgpack.encode(request),

@@ -184,7 +184,7 @@ def _wait(call: _RunningJob) -> Ending[bytes]:
         # Nobody may have waited meanwhile: what it said in time lies in the pipe, and is read first.
         overdue = (overdue or now) if left <= 0 else None
         if overdue and (not ready or now - overdue > BACKLOG_SECONDS):
-            silent = f"no sign of life for {SILENCE_SECONDS:g} s"
+            silent = f"no heartbeat for {SILENCE_SECONDS:g} s"
             reason = silent if job.timeout is None else f"took more than {job.timeout:g} s"
             return Ending(kind="timeout", seconds=now - started, reason=reason)
         if printed in ready and call.output and not call.output.pass_on():

@@ -1,7 +1,7 @@
 """Where the output of a child's process goes: into its log or to stderr, as far as there is room.
 
 It comes through a pipe, so that neither a full disk nor a closed terminal reaches the child, and so that what it prints
-has a bound: the beginning is kept, and the last words, which say why a process died.
+has a bound: the beginning is kept, and the last output, which says why a process died.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 __all__ = ["ROOM", "Output"]
 
 ROOM = 8 << 20
-"""Bytes up to which a log grows, the last words of a process excepted."""
+"""Bytes up to which a log grows, except for the last output of a process."""
 _KEPT = _CHUNK = 1 << 16
 """Bytes that are kept of what there is no room for, and that are read at once."""
 

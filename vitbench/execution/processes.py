@@ -19,9 +19,9 @@ class ProgramError(Exception):
     """A program ended with an exit code that is not 0, or by a signal."""
 
     def __init__(self, code: int, said: bytes) -> None:
-        """Keep how it ended and its last words, which may be empty."""
+        """Keep how it ended and its last output, which may be empty."""
         self.how, self.words = how_it_ended(code), last_words(said)
-        super().__init__(f"{self.how}{f'; its last words: {self.words}' if self.words else ''}")
+        super().__init__(f"{self.how}{f'; last output: {self.words}' if self.words else ''}")
 
 
 def end_group(pid: int, number: int = SIGKILL) -> None:

@@ -74,7 +74,9 @@ def parse_address(text: str) -> RayAddress | None:
     options = dict(part.partition("=")[::2] for part in more)
     label = options.pop("machine", "")
     if name != "ray" or (equals and not address) or options or (more and not label):
-        raise UsageError(f'--executor "{text}": give local, ray or ray=HOST:PORT, with ,machine=LABEL perhaps.')
+        raise UsageError(
+            f'--executor "{text}": give local, ray or ray=HOST:PORT, optionally followed by ,machine=LABEL.'
+        )
     if address.startswith("ray://"):
         raise UsageError(
             f'--executor "{text}": Ray\'s client protocol is not supported; give HOST:PORT of the head, '
@@ -84,7 +86,9 @@ def parse_address(text: str) -> RayAddress | None:
     if address and not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise UsageError(f'--executor "{text}": the address of a cluster is HOST:PORT, such as 10.0.0.1:6379.')
     if label and not address:
-        raise UsageError(f'--executor "{text}": machine= chooses among the nodes of a cluster; give its address, too.')
+        raise UsageError(
+            f'--executor "{text}": machine= chooses among the nodes of a cluster; give its address as well.'
+        )
     return RayAddress(address=address, label=label)
 
 
@@ -159,21 +163,21 @@ def _check(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except OSError as error:
         raise UnusableError(
-            f"no Ray cluster answers at {address} ({error.strerror or 'it takes too long'}); "
+            f"no Ray cluster answers at {address} ({error.strerror or 'timed out'}); "
             "start its head with `ray start --head`, or check the address"
         ) from error
     if _answer(address, {MODE: "disabled"}) != _DENIED:
         raise UnusableError(
-            f"the Ray cluster at {address} asks for no token: whoever reaches it can run any code on its machines; "
+            f"the Ray cluster at {address} requires no token: anyone who can reach it can run code on its machines; "
             f"start it with {MODE}=token, or check that a Ray cluster answers there"
         )
     if not _has_token():
         raise UnusableError(f"no token for the Ray cluster at {address}; set {TOKEN} or {TOKEN_FILE}")
     code = _answer(address, {})
     if code == _DENIED:
-        raise UnusableError(f"the Ray cluster at {address} does not take our token; check {TOKEN} or {TOKEN_FILE}")
+        raise UnusableError(f"the Ray cluster at {address} does not accept our token; check {TOKEN} or {TOKEN_FILE}")
     if code:
-        raise UnusableError(f"no Ray cluster answers at {address}, though something takes the connection")
+        raise UnusableError(f"no Ray cluster answers at {address}, although something accepts the connection")
 
 
 def _answer(address: str, variables: Mapping[str, str]) -> int:
@@ -259,7 +263,7 @@ def _explained(asked: RayAddress, error: BaseException) -> str:
     words = reason_of(error)
     if "ersion mismatch" in words:
         own = f"Ray {version_of('ray')}, Python {sys.version.split()[0]}"
-        return f"{where} runs other versions than this process ({own}): {words}"
+        return f"{where} runs different versions from this process ({own}): {words}"
     if "find" in words and "node" in words.lower() and asked.address:
-        return f"this machine is no node of {where}; start `vitbench run` on one that is ({words})"
+        return f"this machine is not a node of {where}; start `vitbench run` on one that is ({words})"
     return f"{where} cannot be used: {words}"

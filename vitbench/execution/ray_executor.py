@@ -292,7 +292,7 @@ class RayExecutor(Executor):
         now = time.monotonic()
         for number, task in list(self._tasks.items()):
             if task.told is not None and not task.begun and now - task.sent > START_SECONDS:
-                words = f"Ray did not start it within {START_SECONDS:g} s; other programs may use the machine"
+                words = f"Ray did not start it within {START_SECONDS:g} s; other programs may be using the machine"
                 self._end(number, _lost(task, words))
         if now - self._looked >= LOOK_SECONDS:
             self._look()
@@ -306,10 +306,10 @@ class RayExecutor(Executor):
         try:
             told = decode_told(self._ray.get(next(task.told)))
         except StopIteration:
-            self._end(number, _lost(task, "its task ended without a word"))
+            self._end(number, _lost(task, "its task ended without a message"))
             return
         except self._ray.exceptions.OutOfMemoryError:
-            reason = "the machine ran short of memory, and Ray ended the task"
+            reason = "the machine ran out of memory, and Ray killed the task"
             self._end(number, Ending(kind="oom", seconds=time.monotonic() - task.sent, reason=reason, place=task.place))
             return
         except (self._ray.exceptions.RayError, msgspec.MsgspecError) as error:

@@ -74,7 +74,7 @@ def explain(
     Raises:
         UsageError: a model, a figure, or an option that there is not.
         UnusableError: an image that cannot be read, or nothing to draw with.
-        StoreError: the folder holds no results or cannot be written, or a run is using it.
+        StoreError: the folder contains no results or cannot be written, or a run is using it.
     """
     from vitbench.report.plots.canvas import drawing
 
@@ -200,7 +200,7 @@ def _chosen(records: Sequence[Record], models: Sequence[str], folder: Path) -> l
         if isinstance(record.planned.cell, QualityCell) and record.status == "ok" and not record.planned.baseline
     ]
     if not good:
-        raise UsageError(f"{folder} holds no trained model; see `vitbench show {quote(str(folder))}`.")
+        raise UsageError(f"{folder} contains no trained model; see `vitbench show {quote(str(folder))}`.")
     names = {name for record in good for name in _names(record)}
     for model in models:
         if model not in names:

@@ -1,7 +1,7 @@
 """`vitbench export`: results go to an exporter as data, and its files are checked to be where they belong.
 
 The folder of an export holds a file that lists what was written, with digests. So the next export can replace its own
-files, and knows those that somebody else wrote or changed: these it leaves alone.
+files, and knows those that someone else wrote or changed: these it leaves alone.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def export_results(
         raise UnusableError(f"{offer.name} needs the module {missing}, which is not installed{remedy}")
     if not any(cell.status == "ok" for cell in results.cells):
         see = f"see `vitbench show {quote(str(folder))}`"
-        raise UsageError(f"{folder} has nothing to export: no cell ended well; {see}.")
+        raise UsageError(f"{folder} has nothing to export: no cell succeeded; {see}.")
     place = output or folder / "exports" / offer.spec.name
     made = write_export(offer, results, place, options, force=force)
     return Exported(paths=made.paths, notes=(*damaged, *made.notes))
@@ -122,12 +122,12 @@ def _made_ready(output: Path, exporter: str, *, force: bool) -> dict[str, str]:
     if listed is None or listed[0] != exporter:
         if found and not force:
             what = f"holds an export of {listed[0]}" if listed else f"holds other files, such as {min(found)}"
-            raise UsageError(f"{output} {what}; name another --output, or add --force.")
+            raise UsageError(f"{output} {what}; choose another --output, or add --force.")
         return found
     changed = sorted(name for name, digest in listed[1].items() if name in found and found[name] != digest)
     if changed and not force:
         raise UsageError(
-            f"{output / changed[0]} was changed since it was exported; name another --output, or add --force."
+            f"{output / changed[0]} was changed since it was exported; choose another --output, or add --force."
         )
     for name, digest in listed[1].items():
         if found.get(name) == digest:
@@ -179,7 +179,7 @@ def _found(output: Path) -> Iterator[tuple[str, str]]:
             if stat.S_ISREG(mode):
                 yield path.relative_to(output).as_posix(), sha256_of(path)
             elif not stat.S_ISDIR(mode):
-                raise UnusableError(f"{path} is not a file but a link or a device; an export holds files alone")
+                raise UnusableError(f"{path} is a link or a device, not a file; an export may contain only files")
 
 
 def _notes(exporter: str, said: object) -> list[str]:
@@ -192,5 +192,5 @@ def _notes(exporter: str, said: object) -> list[str]:
         return []
     lines = [said] if isinstance(said, str) else list(said) if isinstance(said, Iterable) else None
     if lines is None or not all(isinstance(line, str) for line in lines):
-        raise TypeError(f"write must return notes, texts of one line, or None, not {said!r:.60}")
+        raise TypeError(f"write must return notes (one-line strings) or None, not {said!r:.60}")
     return [" ".join(line.split()) for line in lines]

@@ -42,7 +42,7 @@ def read_exported(folder: Path) -> tuple[ExportedResults, tuple[str, ...]]:
     """Return the own results of a folder, and what of it is left out, damaged or imported, in sentences.
 
     Raises:
-        StoreError: it is missing, unreadable or of another version.
+        StoreError: it is missing, unreadable or from another version.
     """
     _, board = read_results(folder)
     with Store.open(folder, create=False) as store:

@@ -55,9 +55,9 @@ class ExportedValue:
     title: str
     """What tables call it; may be empty."""
     exact: bool
-    """Whether it is known without an error, as a number of parameters is."""
+    """Whether it is known exactly, like a number of parameters."""
     machine_bound: bool
-    """Whether it holds for the machine that made it alone."""
+    """Whether it holds only for the machine that measured it."""
     ratio: float | None = None
     """The same over the reference network's value, measured in turn with it."""
     samples: tuple[tuple[float, ...], ...] = ()
@@ -101,9 +101,9 @@ class ExportedCell:
     run: str
     """Id of the run that made the attempt."""
     status: Status
-    """``ok``, or how it ended otherwise."""
+    """``ok``, or how else it ended."""
     reason: str
-    """Why it ended otherwise; empty for ``ok``."""
+    """Why it is not ``ok``; empty for ``ok``."""
     label: str
     """The model's name for tables."""
     model: str

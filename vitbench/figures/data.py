@@ -109,7 +109,7 @@ class Grid:
         if self.columns < 1 or not any(self.tiles):
             raise ValueError("a grid needs a tile and a column")
         if len(self.tiles) > _MOST_TILES:
-            raise ValueError(f"a grid holds {_MOST_TILES:,} tiles at most, not {len(self.tiles):,}")
+            raise ValueError(f"a grid holds at most {_MOST_TILES:,} tiles, not {len(self.tiles):,}")
         rows = -(-len(self.tiles) // self.columns)
         if len(self.row_labels) not in (0, rows) or len(self.column_labels) not in (0, self.columns):
             raise ValueError(f"a grid of {rows} rows and {self.columns} columns needs as many labels, or none")
@@ -150,7 +150,7 @@ class Matrix:
         )
         if max(np.shape(self.values)) > _LONGEST_SIDE:
             shape = list(np.shape(self.values))
-            raise ValueError(f"a matrix has {_LONGEST_SIDE:,} rows and columns at most, not {shape}")
+            raise ValueError(f"a matrix has at most {_LONGEST_SIDE:,} rows and columns, not {shape}")
         if np.shape(self.values) != (len(self.row_labels), len(self.column_labels)):
             raise ValueError(
                 f"a matrix of shape {list(np.shape(self.values))} needs as many labels, "
@@ -214,7 +214,7 @@ def _check_texts(made: object, *names: str) -> None:
 def _words(what: str, words: object) -> tuple[str, ...]:
     """Return several texts as a tuple; one alone would be taken letter by letter."""
     if not isinstance(words, (tuple, list)) or not all(isinstance(word, str) for word in words):
-        raise ValueError(f'{what} must be a tuple of texts, such as ("one",) with its comma, not {words!r}')
+        raise ValueError(f'{what} must be a tuple of strings, such as ("one",) with its comma, not {words!r}')
     return tuple(words)
 
 

@@ -42,7 +42,7 @@ def _flat(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     if image.mode[0] == "F":
-        raise ValueError("its pixels are floating-point numbers, whose scale nothing says; save it with 8 or 16 bits")
+        raise ValueError("its pixels are floating-point numbers of unknown scale; save it with 8 or 16 bits")
     if image.mode[0] == "I":  # Pillow's own conversion clips them at 255
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 0xFFFF:

@@ -115,15 +115,15 @@ def read_findings(folder: Path) -> Findings:
 
     Raises:
         NothingSelectedError: no run in it has a suite that states anything.
-        StoreError: it is missing, unreadable or of another version.
+        StoreError: it is missing, unreadable or from another version.
     """
     records, board = read_results(folder)
     with Store.open(folder, create=False) as store:
         found = findings_of(store, board, records)
     if found is None:
         raise NothingSelectedError(
-            f"{folder}: no suite that was run here states claims or published numbers; add [[claims]] to the suite "
-            "and run it again, which repeats no cell."
+            f"{folder}: no suite that was run here states claims or published numbers; add [[claims]] to the "
+            "suite and run it again (no cell is repeated)."
         )
     return found
 
@@ -302,7 +302,7 @@ class _Finder:
             reason = reason or f"no value of {rank_by} is better than another"
         paired = paired_difference(*(self._known(each) for each in (against, row)))
         if paired is None:
-            reason = reason or f"what {rank_by} is of single images is not stored of both"
+            reason = reason or f"the {rank_by} of single images is not stored for both"
         sign: Sign = "open"
         if not reason:
             margin = claim.margin / metric.style.scale

@@ -176,7 +176,7 @@ def faults(claims: Sequence[Claim], models: Sequence[Listed], datasets: Sequence
             if not dataset_called(name, datasets):
                 yield place, _unknown("dataset", name, datasets)
             if not math.isfinite(figure):
-                yield place, f"must hold finite numbers, not {figure}"
+                yield place, f"must contain finite numbers, not {figure}"
     names = [claim.name for claim in claims]
     for i, claim in enumerate(claims):
         place = f"claims[{i}]"
@@ -208,7 +208,7 @@ def _row_faults(rows: Sequence[str], models: Sequence[Listed]) -> Iterator[str]:
             known = [model.label or canonical_name(model.name, dict(model.options), {}) for model in models]
             yield _unknown("model", name, known)
         elif len(found) > 1:
-            yield f"names {name!r}, which {len(found)} models of this suite are; give them labels"
+            yield f"names {name!r}, which matches {len(found)} models of this suite; give them labels"
 
 
 def _repeated(claim: Claim, models: Sequence[Listed]) -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""`vitbench import`: somebody else's results beside one's own. What they hold is checked, and never does anything."""
+"""`vitbench import`: someone else's results next to your own. What they hold is checked, and never does anything."""

@@ -1,4 +1,4 @@
-"""Predictions and scores that somebody else's records come with: read, checked, and written again.
+"""Predictions and scores that someone else's records come with: read, checked, and written again.
 
 N images, K classes.
 """
@@ -67,7 +67,7 @@ def bring_scores(source: Path, target: Path, record: Record, images: str, count:
     """Copy the scores behind a record's measurements, which must be of the images that were predicted.
 
     Raises:
-        UnfitError: they are others.
+        UnfitError: they differ.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Somebody else's results into a folder of one's own: as theirs, under names of their own, or not at all.
+"""Someone else's results into your own folder: as theirs, under names of their own, or not at all.
 
 Each cell gets another id and another key, made of its own and of whose it is: so it never takes the place of a result
 of this folder, never counts as done when a run resumes, and its files are beside the others.
@@ -53,7 +53,7 @@ def bring(given: Path, folder: Path, name: str = "") -> Brought:
 
     Args:
         given: theirs; nothing in it is changed, run or loaded.
-        folder: of one's own, made where it is missing.
+        folder: your own folder, created if it is missing.
         name: whose they are; empty: as `given` is called.
 
     Raises:
@@ -63,17 +63,21 @@ def bring(given: Path, folder: Path, name: str = "") -> Brought:
     source = name or (given.name if given.is_dir() else given.stem) or given.resolve().name
     if not _NAME.fullmatch(source):
         raise UsageError(
-            f"{plain(source)!r} is not a name for whose results these are; give --name, of up to 40 letters, digits, "
-            "dots, hyphens and underscores."
+            f"{plain(source)!r} is not a valid name for the source of the results; give --name with up to 40 "
+            "letters, digits, dots, hyphens and underscores."
         )
     if given.resolve() == folder.resolve():
-        raise UsageError(f"{given} is the folder to import into; give somebody else's, and yours as --output.")
+        raise UsageError(
+            f"{given} is the folder to import into; give someone else's folder here, and yours as --output."
+        )
     with tempfile.TemporaryDirectory(prefix="vitbench-import-") as temporary:
         theirs, checked = Path(temporary, "theirs"), Path(temporary, "checked")
         theirs.mkdir()
         unpack(given, theirs)
         if not (theirs / FILE_NAME).is_file():
-            raise StoreError(f"{given} holds no results; give a folder that vitbench run wrote to, or its zip archive.")
+            raise StoreError(
+                f"{given} contains no results; give a folder that vitbench run wrote to, or its zip archive."
+            )
         try:
             contents, left_out = _checked(theirs, source)
             files = _checked_files(theirs, checked, contents, source)
@@ -98,7 +102,7 @@ def _checked(theirs: Path, source: str) -> tuple[Contents, str]:
     newest = newest_by_id(held.records).values()
     taken = [record for record in newest if record.status == "ok" and not isinstance(record.planned.cell, FigureCell)]
     if not taken:
-        raise UnfitError("it holds no result of its own that could be imported")
+        raise UnfitError("it contains no results of its own to import")
     left = Counter("figures" if r.status == "ok" else "cells without a result" for r in newest if r not in taken)
     runs = {run.id: run for run in held.runs}
     records, blobs, made = [], {blob_digest(b""): b""}, {}
@@ -118,10 +122,10 @@ def _run_of(run: Run, environment: bytes, source: str, blobs: dict[str, bytes]) 
     try:
         described = msgspec.json.decode(environment, type=Environment)
     except msgspec.DecodeError as error:
-        raise UnfitError("what it says of a machine cannot be read") from error
+        raise UnfitError("its description of a machine cannot be read") from error
     check_values(msgspec.to_builtins(described))
     for text in (run.id, run.version, run.rank_by):
-        check_text("what it says of a run", text)
+        check_text("its description of a run", text)
     if not 0 < run.started < 1e11:
         raise UnfitError("the start time of a run is out of range")
     content = msgspec.json.encode(described, order="deterministic")
@@ -189,7 +193,7 @@ def _try_out(checked: Path) -> None:
             for name in FORMATS:
                 render(board, name, details=lambda: read_details(store, board, records, images=False))
     except Exception as error:  # whatever was made up of it
-        raise UnfitError(f"it makes no leaderboard ({reason_of(error)})") from error
+        raise UnfitError(f"no leaderboard can be made from it ({reason_of(error)})") from error
 
 
 def _identity(record: Record) -> bytes:
@@ -204,7 +208,7 @@ def _enter(
         with Store.open(folder, create=False) as store:
             store.check_pages()
     with (
-        lock(folder, command="vitbench import", remedy="give another --output"),
+        lock(folder, command="vitbench import", remedy="choose another --output"),
         Store.open(folder, create=True) as store,
     ):
         held = store.contents()

@@ -1,4 +1,4 @@
-"""What somebody else's records may hold: names, numbers and texts as vitbench writes them, and nothing else.
+"""What someone else's records may contain: names, numbers and texts as vitbench writes them, and nothing else.
 
 Formats and the page escape whatever they show. This is the door before them: what no run of vitbench would write is
 refused, so that a name that is odd on purpose is never even stored.
@@ -44,7 +44,7 @@ def check_record(record: Record) -> None:
     for name, key in (("id", planned.id), ("key", planned.key)):
         _need(_KEY.fullmatch(key), f"the {name} {key!r} is not a hash")
     _need(not isinstance(cell, FigureCell), "a figure is not imported")
-    _need(planned.data is not None or not isinstance(cell, QualityCell), "the cell says nothing of its data")
+    _need(planned.data is not None or not isinstance(cell, QualityCell), "the cell does not describe its data")
     _full_name("model", cell.model)
     for what, name in (("recipe", cell.recipe), ("dataset", getattr(cell, "dataset", ""))):
         if name:

@@ -1,4 +1,4 @@
-"""A results folder of somebody else, or a zip archive of one: copied into a folder of ours, as far as it is harmless.
+"""Someone else's results folder, or a zip archive of one: copied into a folder of ours, as far as it is harmless.
 
 Only the store, predictions, scores and weights are taken, by names that are known beforehand: no other name in it is
 ever a path. Links are not followed, and sizes are bounded before anything is read.
@@ -124,7 +124,7 @@ def _refuse_member(given: Path, member: zipfile.ZipInfo) -> None:
     name = member.filename
     parts = name.split("/")
     if name.startswith("/") or ".." in parts or "\\" in member.orig_filename or ":" in parts[0]:
-        raise StoreError(f"{given} holds the path {name!r}, which leads out of it; it is refused.")
+        raise StoreError(f"{given} holds the path {name!r}, which leads outside it; it is refused.")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise StoreError(f"{given} holds the link {name!r}; it is refused.")
     if member.flag_bits & 1:

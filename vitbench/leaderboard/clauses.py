@@ -53,7 +53,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Joined:
-    """Several parts, all of which must hold, or one of which is enough."""
+    """Several parts, all of which must be true, or one of which is enough."""
 
     word: Literal["and", "or"]
     parts: tuple[Comparison | Joined, ...]

@@ -1,6 +1,6 @@
-"""Rows of results that were imported: marked as somebody else's, and beside this folder's own only where all is equal.
+"""Rows of results that were imported: marked as someone else's, and next to this folder's own only where all is equal.
 
-What is measured of one's own never depends on them: neither means over seeds, nor scales, nor spreads.
+What you measured yourself never depends on them: neither means over seeds, nor scales, nor spreads.
 """
 
 from __future__ import annotations

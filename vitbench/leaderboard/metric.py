@@ -56,9 +56,9 @@ class Metric:
     taken_at: At
     """The cell that it is of."""
     exact: bool
-    """Whether it is known without an error."""
+    """Whether it is known exactly."""
     machine_bound: bool
-    """Whether it holds for the machine that made it alone."""
+    """Whether it holds only for the machine that measured it."""
     style: Style
     """How it is shown."""
     processes: tuple[float, ...] = ()

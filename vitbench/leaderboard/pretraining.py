@@ -1,7 +1,7 @@
 """Whether the data that a model's weights were trained on may hold the images that it is tested on.
 
 A small table of what is published, with its sources. It doubts; it proves nothing, and what it does not know it does
-not doubt. ImageNet's training split holds no image of its validation split, so that models of ImageNet-1k are not
+not doubt. ImageNet's training split contains no image of its validation split, so that models of ImageNet-1k are not
 doubted there.
 """
 
@@ -51,7 +51,7 @@ _ALIASES: Mapping[str, str] = {
 def overlap(pretrained_on: str, fingerprint: str, data: DataInfo, *, limited: bool = False, val: bool = False) -> str:
     """Return why the test images may have been among those that weights were trained on; empty: no reason is known.
 
-    Training on the training split of the very data is none, as these hold no test image.
+    Training on the training split of the very data is none, as these contain no test image.
 
     Args:
         pretrained_on: what the weights were trained on, in words; several are separated by commas.
@@ -71,7 +71,7 @@ def overlap(pretrained_on: str, fingerprint: str, data: DataInfo, *, limited: bo
             continue
         # Published data have one test split, whatever options leave out of the training images.
         if fingerprint and data.known_by not in ("checksums", "package"):
-            return f"its weights were trained on another state of {words}, {images}"
+            return f"its weights were trained on a different version of {words}, {images}"
         if val or (
             data.known_by == "owner" and not _begin(tested, _PUBLISHED)
         ):  # nobody says that others split it alike

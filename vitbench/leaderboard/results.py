@@ -24,7 +24,7 @@ def read_results(folder: Path, patterns: Patterns | None = None) -> tuple[list[R
 
     Raises:
         UsageError: a pattern fits nothing.
-        StoreError: it is missing, unreadable or of another version.
+        StoreError: it is missing, unreadable or from another version.
     """
     with Store.open(folder, create=False) as store:
         rank_by, runs = store.rank_by(), store.runs()

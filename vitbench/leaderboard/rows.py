@@ -339,7 +339,7 @@ def _metrics(
 ) -> dict[str, Metric]:
     """Take each measurement where it says: of several cells from the first that has a value of it.
 
-    What is exact is the same at any batch; other figures of speed and memory count at the condition's batch alone.
+    What is exact is the same at any batch; other speed and memory values count at the condition's batch alone.
     """
     found: dict[str, dict[At, dict[int, Measurement]]] = defaultdict(lambda: defaultdict(dict))
     occasions: dict[tuple[str, At], str] = {}

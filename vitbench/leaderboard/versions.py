@@ -76,8 +76,8 @@ def _without_older_halves(
         left_out |= {id(record) for record in by_kind[older]}
         label = by_kind[newest][-1].planned.label
         words = (
-            f"{label}: its {older} is left out, which was measured with other code of {owner}, or other libraries, "
-            f"than its {newest}, the newer of the two; run it again."
+            f"{label}: its {older} is left out: it was measured with different code of {owner}, or different "
+            f"libraries, from its {newest}, the newer of the two; run it again."
         )
         sentences.append((label, words))
     return [record for record in records if id(record) not in left_out], sentences

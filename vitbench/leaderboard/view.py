@@ -76,7 +76,7 @@ def viewed(board: Leaderboard, view: View) -> Leaderboard:
     """
     columns = tuple(dict.fromkeys(_known(board, name) for name in view.columns if name not in ("rank", "model")))
     if view.columns and not columns:
-        raise UsageError("rank and model have columns in any case; name a metric or another column beside them.")
+        raise UsageError("rank and model are always shown; name a metric or another column.")
     board = replace(board, columns=columns)
     if view.where:
         board = _filtered(board, parse_where(view.where, units(board.rows)))

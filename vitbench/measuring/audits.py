@@ -80,7 +80,7 @@ def audit(
         *_changed_buffers(model, buffers),
         *_remembers(model, images(rows[:TIMED_IMAGES]), autocast),
     ]
-    return tuple(faults), ("evaluation drew from or reset torch's random numbers",) if drew else ()
+    return tuple(faults), ("evaluation used or reset torch's random number generator",) if drew else ()
 
 
 def _second_pass(first: Tensor, second: Tensor, again: Callable[[], Tensor], precision: str) -> list[str]:
@@ -93,7 +93,7 @@ def _second_pass(first: Tensor, second: Tensor, again: Callable[[], Tensor], pre
         return []
     chance = _swapped(again(), again(), precision)
     cause = "not deterministic" if chance else "dependent on the order of the images or on the batch size"
-    return [f"predictions are {cause}: {differ} of {len(first)} images got another class in a second pass"]
+    return [f"predictions are {cause}: {differ} of {len(first)} images got a different class in a second pass"]
 
 
 def _swapped(first: Tensor, second: Tensor, precision: str) -> int:

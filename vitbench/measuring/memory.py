@@ -62,7 +62,7 @@ def memory_baseline(device: torch.device) -> MemoryBaseline:
         Skip: peak memory cannot be measured here; the message says why.
     """
     if device.type not in ("cpu", "cuda"):
-        raise Skip(f"peak memory cannot be measured on {device.type}: its allocator keeps no peak")
+        raise Skip(f"peak memory cannot be measured on {device.type}: its allocator does not track the peak")
     if device.type == "cuda":
         _reset_peak(device)
         free, _ = torch.cuda.mem_get_info(device)

@@ -41,7 +41,7 @@ OTHER_CLASS_SHARE = 0.02
 
 
 def is_variant(precision: str, compile: str, channels_last: bool) -> bool:  # noqa: A002 - the word of the command line
-    """Return whether a cell computes otherwise than plain float32 does."""
+    """Return whether a cell computes in anything but plain float32."""
     return precision != "float32" or bool(compile) or channels_last
 
 
@@ -104,7 +104,7 @@ def disagreement(agreement: Agreement) -> str | None:
     many = agreement.real_images and others > max(1, OTHER_CLASS_SHARE * agreement.images)
     if not many and not agreement.largest_error > agreement.tolerance:
         return None
-    classes = f"{others} of {agreement.images} images get another class, " if agreement.real_images else ""
+    classes = f"{others} of {agreement.images} images get a different class, " if agreement.real_images else ""
     return (
         f"this variant disagrees with float32: {classes}the largest error is {_percent(agreement.largest_error)} "
         f"of the logits' spread (tolerance {_percent(agreement.tolerance)})"

@@ -40,7 +40,7 @@ class Reference:
     """Images in each call."""
     name: str = REFERENCE
     conditions: Callable[[], AbstractContextManager[object]] = nullcontext
-    """Makes the context that each block runs in, where the model's flags are others than the reference's."""
+    """Makes the context that each block runs in, where the model's flags differ from the reference's."""
 
 
 class _Attention(nn.Module):

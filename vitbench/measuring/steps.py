@@ -90,23 +90,25 @@ def check_output(output: object, images: Tensor, num_classes: int | None = None,
     """
     # A subclass may put its work off until it is read, and of a timed block the last output alone is read.
     if type(output) is not Tensor:
-        raise InvalidOutput(f"the model gave {_kind_of(output)}; it must give a plain tensor of logits{_cure(output)}")
+        raise InvalidOutput(
+            f"the model returned {_kind_of(output)}; it must return a plain tensor of logits{_cure(output)}"
+        )
     if output.device != images.device:
         raise InvalidOutput(f"the model's output is on {output.device}, not on {images.device}")
     if output.ndim != 2 or len(output) != len(images) or num_classes not in (None, output.shape[1]):
         raise InvalidOutput(
-            f"the model gave an output of shape {tuple(output.shape)} for {len(images)} images; "
-            f"it must give logits of shape ({len(images)}, {'classes' if num_classes is None else num_classes})"
+            f"the model returned an output of shape {tuple(output.shape)} for {len(images)} images; "
+            f"it must return logits of shape ({len(images)}, {'classes' if num_classes is None else num_classes})"
         )
     if not output.is_floating_point():
         dtype = str(output.dtype).removeprefix("torch.")
         raise InvalidOutput(f"the model's output is {dtype}; logits must be of a floating type")
     if output.layout != torch.strided:
         layout = str(output.layout).removeprefix("torch.")
-        raise InvalidOutput(f"the model's output is a tensor of the layout {layout}; logits must be a dense one")
+        raise InvalidOutput(f"the model's output is a tensor with the layout {layout}; logits must be dense")
     if learns and not output.requires_grad:
         raise InvalidOutput(
-            "the model's output has no gradient, so that it cannot be trained: it is detached or computed under "
+            "the model's output has no gradient, so it cannot be trained: it is detached or computed under "
             "no_grad, or none of the model's parameters requires a gradient"
         )
 
@@ -115,7 +117,7 @@ def check_finite(logits: Tensor) -> None:
     """Raise InvalidOutput where some of the logits ``[B, K]`` are not finite; waits for a GPU."""
     bad = logits.detach()[~logits.isfinite()]
     if len(bad):
-        raise InvalidOutput(f"the model gave a logit that is {bad[0].item()}; every logit must be finite")
+        raise InvalidOutput(f"the model returned a logit that is {bad[0].item()}; every logit must be finite")
 
 
 def check_loss(loss: object, device: torch.device) -> None:
@@ -125,13 +127,16 @@ def check_loss(loss: object, device: torch.device) -> None:
         InvalidOutput: it is no tensor or one of a subclass, on another device, not a scalar, or not of a floating type.
     """
     if type(loss) is not Tensor:
-        raise InvalidOutput(f"the training step gave a {type(loss).__name__}; it must give the loss, a plain tensor")
+        raise InvalidOutput(
+            f"the training step returned a {type(loss).__name__}; it must return the loss, a plain tensor"
+        )
     if loss.device != device:
         raise InvalidOutput(f"the loss of the training step is on {loss.device}, not on {device}")
     if loss.ndim or not loss.is_floating_point():
         dtype = str(loss.dtype).removeprefix("torch.")
         raise InvalidOutput(
-            f"the training step gave {dtype} of shape {tuple(loss.shape)}; it must give the loss, a floating scalar"
+            f"the training step returned {dtype} of shape {tuple(loss.shape)}; it must return the loss, a "
+            "floating scalar"
         )
 
 
@@ -231,7 +236,7 @@ def plain_train_step(
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
-        raise VitbenchError("none of the model's parameters requires a gradient, so that it cannot be trained")
+        raise VitbenchError("none of the model's parameters requires a gradient, so it cannot be trained")
     fused = all(parameter.device.type in _FUSED and parameter.is_floating_point() for parameter in trainable)
     optimizer = torch.optim.AdamW(trainable, lr=LEARNING_RATE, fused=fused)
     unchecked = True

@@ -334,7 +334,7 @@ def fresh_input_reasons(
         repeated, unseen = (min(times) for times in zip(*pairs, strict=True))
         if unseen <= FRESH_FACTOR * repeated or unseen - repeated <= CLOCK_NOISE:
             return []
-    return [f"inputs seen before run {unseen / repeated:.1f} times faster than fresh ones: the model keeps results"]
+    return [f"inputs seen before run {unseen / repeated:.1f} times faster than fresh ones: the model caches results"]
 
 
 @contextmanager

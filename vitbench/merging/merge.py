@@ -63,8 +63,8 @@ def merge(folders: Sequence[Path], output: Path) -> Merged:
 
     Raises:
         UsageError: no folder is named, or one twice.
-        StoreError: a folder holds no store of this version, or of another suite than the first; the output exists and
-            holds something else, or cannot be written.
+        StoreError: a folder contains no store of this version, or of another suite than the first; the output exists
+            and holds something else, or cannot be written.
     """
     named: dict[Path, Path] = {}
     for folder in folders:
@@ -95,11 +95,11 @@ def _read(folder: Path) -> _Source:
     with Store.open(folder, create=False) as store:
         contents = store.contents()
         if contents.newest_run is None:
-            raise StoreError(f"{folder} holds no run; name folders that vitbench run wrote to.")
+            raise StoreError(f"{folder} contains no run; give folders that vitbench run wrote to.")
         suite = contents.blobs.get(contents.newest_run.suite, b"").decode(errors="replace")
         notes = list(store.damage)
         if running := store.running():
-            notes.append(f"{folder} is being written ({len(running)} running); merged is what it held until now.")
+            notes.append(f"{folder} is being written ({len(running)} running); what it contained so far was merged.")
     return _Source(folder=folder, contents=contents, run=contents.newest_run, suite=suite, notes=tuple(notes))
 
 
@@ -175,7 +175,7 @@ def _conflicts(sources: Sequence[_Source]) -> Iterator[str]:
 
 
 def _unlike_plans(sources: Sequence[_Source]) -> Iterator[str]:
-    """Say which shards were planned with other code, data or versions, so that their cells are others."""
+    """Say which shards were planned with other code, data or versions, so that their cells differ."""
     newest = [(source, source.run) for source in sources]
     first, run = newest[0]
     keys = {cell.key for cell in first.contents.plans.get(run.id, ())}
@@ -187,8 +187,9 @@ def _unlike_plans(sources: Sequence[_Source]) -> Iterator[str]:
             own = split_cells(cells, other.shard.count)
             count = sum(key in own for key in unlike)
             yield (
-                f"{source.folder} was planned otherwise than {first.folder}: {count} of its {len(cells)} cells have "
-                "other code, data, versions or machines. Rows of unlike conditions are not ranked together."
+                f"{source.folder} was planned differently from {first.folder}: {count} of its {len(cells)} cells "
+                "have different code, data, versions or machines. Rows with different conditions are not ranked "
+                "together."
             )
 
 
@@ -202,10 +203,10 @@ def _holds(output: Path, merged: Contents) -> bool:
         if not output.exists() or (output.is_dir() and not any(output.iterdir())):
             return False
     except OSError as error:
-        raise StoreError(f"{output} cannot be read ({error.strerror}); name another --output") from error
-    remedy = "name another --output, or remove it"
+        raise StoreError(f"{output} cannot be read ({error.strerror}); choose another --output") from error
+    remedy = "choose another --output, or remove it"
     if not (output / FILE_NAME).is_file():
-        raise StoreError(f"{output} exists and holds no results; {remedy}.")
+        raise StoreError(f"{output} exists and contains no results; {remedy}.")
     with Store.open(output, create=False) as store:
         found = store.contents()
     same = (
@@ -215,7 +216,7 @@ def _holds(output: Path, merged: Contents) -> bool:
         == {run: {cell.key for cell in cells} for run, cells in merged.plans.items()}
     )
     if not same:
-        raise StoreError(f"{output} exists and holds other results than the merge of these folders; {remedy}.")
+        raise StoreError(f"{output} exists and contains results other than the merge of these folders; {remedy}.")
     return True
 
 
@@ -247,7 +248,9 @@ def _files(sources: Sequence[_Source], merged: Contents) -> dict[Path, Path]:
 def _write(output: Path, merged: Contents, files: dict[Path, Path]) -> None:
     """Make the folder beside its place, and move it there when it is whole."""
     beside = output.absolute().with_name(f".{output.absolute().name}.merging")
-    with lock(beside, command="vitbench merge", remedy="name another --output"):  # nothing of another merge is touched
+    with lock(
+        beside, command="vitbench merge", remedy="choose another --output"
+    ):  # nothing of another merge is touched
         try:
             for left in beside.iterdir():  # by a merge that was killed
                 if left.name != "lock":

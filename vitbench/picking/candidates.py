@@ -48,7 +48,7 @@ class Candidate:
     unavailable: str = ""
     """Why it cannot be used; empty where it can."""
     waits: bool = False
-    """Whether that is because its weights are on the hub, which does not answer."""
+    """Whether that is because its weights are on the hub, which is unreachable."""
     training: KeyedCell
     """Its own training, without a budget."""
     speeds: tuple[KeyedCell, ...]
@@ -101,7 +101,7 @@ def candidates_of(planned: Plan, asked: Listed, catalog: Catalog) -> list[Candid
     speeds = [cell for cell in planned.prepared.cells if isinstance(cell.cell, SpeedCell)]
     for training in trainings:
         if training.baseline:
-            raise UsageError(f"{training.label} is a baseline, and has no features and no speed to choose it by.")
+            raise UsageError(f"{training.label} is a baseline: it has no features or speed to choose it by.")
     if len(trainings) != len(asked.names):
         raise UsageError("two of the models are the same; name each once.")
     return [
@@ -127,7 +127,7 @@ def _candidate(name: str, training: KeyedCell, speeds: Sequence[KeyedCell], cata
         learned=_is_learned(spec, training.cell.options, catalog),
         image_size=training.image_size,
         licence=training.licence,
-        unavailable="its weights are on the hub, which does not answer" if waits else training.unavailable,
+        unavailable="its weights are on the hub, which is unreachable" if waits else training.unavailable,
         waits=waits,
         training=training,
         speeds=tuple(speeds),

@@ -67,7 +67,7 @@ class DataFacts:
     smallest: tuple[str, ...]
     """The classes that have as few as any."""
     majority: float
-    """Share of the test images in the largest class there: what always naming it would score."""
+    """Share of the test images in the largest class there: what always predicting it would score."""
     majority_name: str
     untested: tuple[str, ...]
     """Classes without a test image, whose recall nothing tells."""
@@ -153,13 +153,14 @@ def facts_in_words(facts: DataFacts) -> list[str]:
         )
     if facts.imbalance >= UNEQUAL:
         lines.append(
-            f"Classes are unequal: always naming {facts.majority_name!r} is right on {100 * facts.majority:.0f} % of "
-            "the test images; balanced_accuracy counts each class alike."
+            f"Classes are unequal: always predicting {facts.majority_name!r} is right on "
+            f"{100 * facts.majority:.0f} % of "
+            "the test images; balanced_accuracy gives each class equal weight."
         )
     if facts.untested:
         lines.append(f"Without test images: {_listed(facts.untested)}.")
     lines.append(_gap(facts.gap))
-    return [*lines, *[f"Scores are to be taken with care: {doubt}." for doubt in facts.doubts]]
+    return [*lines, *[f"Interpret scores with care: {doubt}." for doubt in facts.doubts]]
 
 
 def _gap(gap: Gap) -> str:
@@ -194,7 +195,7 @@ def _sizes(facts: DataFacts) -> str:
     if facts.uniform is not None:
         size = short_size(facts.uniform)
         return f" of {size}x{size} pixels" if isinstance(size, int) else f" of {size} pixels"
-    return f" of mixed sizes, the shorter side {facts.short_side} pixels in the median" if facts.short_side else ""
+    return f" of mixed sizes, median shorter side {facts.short_side} pixels" if facts.short_side else ""
 
 
 def _named(class_names: Sequence[str], which: NDArray[np.bool_]) -> tuple[str, ...]:

@@ -100,9 +100,9 @@ class OngoingPick:
         if self.ledger == Ledger() and least > self.clock.budget:
             count = len(self.runners)
             what, fewer = (
-                ("the speed of the one candidate and looks at it", "")
+                ("the speed of the one candidate and probes it", "")
                 if count == 1
-                else (f"the speeds of {count} candidates and looks at each", ", or fewer --models")
+                else (f"the speeds of {count} candidates and probes each", ", or fewer --models")
             )
             raise UsageError(
                 f"--budget {duration_text(self.clock.budget)} is below the first pass, which measures {what} once; "
@@ -125,8 +125,8 @@ class OngoingPick:
         if waiting:
             meanwhile = "those that are here" if learned else "models that start from random weights"
             self._remark(
-                f"{waiting} of {len(self.candidates)} candidates wait for weights on the hub, which does not answer: "
-                f"connect, or give checkpoints with --models NAME:checkpoint=PATH. Meanwhile the pick is among "
+                f"{waiting} of {len(self.candidates)} candidates need weights from the hub, which is unreachable: "
+                "connect, or give checkpoints with --models NAME:checkpoint=PATH. For now, the pick is among "
                 f"{meanwhile}."
             )
         if not able:
@@ -134,7 +134,7 @@ class OngoingPick:
         if learned and not names.named:
             for each in able:
                 if not each.learned:
-                    why = "it starts from random weights, which is for use without any learned weights"
+                    why = "it starts from random weights, which are used only if no learned weights are available"
                     self._leave(each, "available", why, worse=False)
             return learned
         return able
@@ -253,12 +253,12 @@ class OngoingPick:
             self.keep(raced=tuple(each.name for each in racing))
         for each in learned:
             if each not in racing:
-                self._leave(each, "race", "it is too slow for a look at its features within the budget", worse=False)
+                self._leave(each, "race", "it is too slow to probe its features within the budget", worse=False)
         return racing
 
     def _race_ended(self, shares: Sequence[float], number: int) -> str:
         return (
-            f"The race ended with {_share(shares[number - 1])} of the labels: there was no time for a look with "
+            f"The race ended with {_share(shares[number - 1])} of the labels: there was no time to probe with "
             f"{_share(shares[number])}."
         )
 
@@ -316,7 +316,7 @@ class OngoingPick:
         if low is not None and low <= self.facts.majority:
             share = f"{100 * self.facts.majority:.1f} %"
             self._remark(
-                "The pick does not differ significantly from always naming "
+                "The pick does not differ significantly from always predicting "
                 f"{self.facts.majority_name!r}: {share} right."
             )
 

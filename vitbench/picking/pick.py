@@ -29,24 +29,24 @@ __all__ = ["Picked", "dry_run", "pick"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picked:
-    """What came of a pick."""
+    """The result of a pick."""
 
     sentence: str
     """The answer."""
     answer: Answer
-    """The finalists, the pick, and what is known of how it stands to the others."""
+    """The finalists, the pick, and how it compares with the others."""
     course: Course
-    """What was seen on the way, and who left."""
+    """What was measured on the way, and which candidates dropped out."""
     folder: Path
     """The output folder, which `vitbench.load` reads."""
     seconds: float
-    """Of the budget that were used, earlier attempts included."""
+    """Seconds of the budget that were used, including earlier attempts."""
     exit_code: int
-    """0; 1 where a cell ended without a result; 5 where no finalist meets --want."""
+    """0; 1 if a cell ended without a result; 5 if no finalist meets --want."""
 
     @property
     def model(self) -> str | None:
-        """The pick's name, as ``vitbench.run(models=...)`` takes it; None where there is none."""
+        """The pick's name, as ``vitbench.run(models=...)`` takes it; None if there is none."""
         return self.answer.pick.name if self.answer.pick else None
 
     def __str__(self) -> str:
@@ -81,20 +81,20 @@ def pick(
 
     Args:
         data: a folder of images, an installed dataset such as ``"digits"``, or ``"NAME=PATH"``.
-        budget: how long it may take, such as ``"30m"``, or in seconds.
+        budget: how long it may take, such as ``"30m"``, or a number of seconds.
         models: names, or the path of a suite file that lists them; empty: vitbench's own list.
         want: a condition on what is measured, such as ``"throughput > 500 and peak_memory < 1 GiB"``.
         output: folder for the results; None: ``VITBENCH_OUTPUT``, else ``vitbench-results``.
         device: auto, cpu, cuda, cuda:N or mps.
         threads: torch threads; None: all usable cores.
-        skip_unreadable: leave images out that cannot be read.
+        skip_unreadable: skip images that cannot be read.
         plugins: plugin files, in addition to the installed plugins.
         no_plugins: installed plugins to leave out.
-        strict_plugins: make any problem with a plugin an error.
+        strict_plugins: treat any problem with a plugin as an error.
         quiet: print nothing on stderr.
 
     Raises:
-        VitbenchError: a user's mistake or a lack; its ``exit_code`` is the command line's.
+        VitbenchError: the user made a mistake or something is missing; its ``exit_code`` is that of the command line.
         KeyboardInterrupt: it was interrupted; the same call resumes.
     """
     with stoppable():

@@ -101,18 +101,18 @@ def _of_images(answer: Answer) -> Iterator[str]:
         )
     trained = [each.label for each in (pick, *(one.final for one in open_)) if each.steps]
     if trained:
-        lead = "With such a small gap another seed says more: " if small else ""
+        lead = "With such a small gap, another seed is more informative: " if small else ""
         names = list(dict.fromkeys(trained))
         yield (
-            f"{lead}{_listed(names)} {'was' if len(names) == 1 else 'were'} trained once; a second seed of each shows "
-            "whether the order is that of the models, or of these trainings."
+            f"{lead}{_listed(names)} {'was' if len(names) == 1 else 'were'} trained once; a second seed of each "
+            "shows whether the order is due to the models or to these trainings."
         )
 
 
 def _of_time(course: Course) -> Iterator[str]:
     late = [each.name for each in course.left if not each.worse and each.step in ("timing", "race", "training")]
     if late:
-        yield f"A larger --budget would try {_listed(late)}, too; what is measured already is not measured again."
+        yield f"A larger --budget would also try {_listed(late)}; existing measurements are reused."
 
 
 def _two_digits(count: int) -> int:

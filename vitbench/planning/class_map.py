@@ -43,7 +43,7 @@ def read_class_map(path: str | Path) -> ClassMap:
     except (ValueError, csv.Error) as error:
         raise UnusableError(f"the class map {path} cannot be used: {error}") from error
     except RecursionError as error:
-        raise UnusableError(f"the class map {path} cannot be used: its lists are nested too deep") from error
+        raise UnusableError(f"the class map {path} cannot be used: its lists are nested too deeply") from error
     if not found:
         raise UnusableError(f"the class map {path} is empty")
     return found

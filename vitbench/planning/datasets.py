@@ -90,12 +90,14 @@ def unfit(spec: ModelSpec, data: DataInfo, *, learns: bool = False) -> Fault | N
     from vitbench.data.geometry import channels_fit
 
     if learns and "train" not in data.sizes:
-        return Fault(reason="it learns, and there are no training images", exit_code=UnusableError.exit_code)
+        return Fault(reason="it learns, but there are no training images", exit_code=UnusableError.exit_code)
     given, wanted = data.shape[0], spec.in_channels
     if wanted is None or channels_fit(given, wanted):
         return None
     takes = f"it takes {wanted} {'channel' if wanted == 1 else 'channels'}, and {data.title} has {given}"
-    words = f"{takes}; only gray becomes several channels, and three become gray"
+    words = (
+        f"{takes}; only gray images can be expanded to several channels, and only three channels can be reduced to gray"
+    )
     return Fault(reason=words, exit_code=UnusableError.exit_code)
 
 
@@ -106,7 +108,7 @@ def describe_weights(model: ResolvedModel) -> Iterator[str]:
     owner = f"model {model.label}"
     if model.normalised_by == UNKNOWN:
         how = "its images are scaled to 0..1 and not normalised"
-        yield f"{owner}: nothing says how its weights' images were normalised; {how}. State it: :mean=M,..,std=S,.."
+        yield f"{owner}: the normalisation of its weights' images is unknown; {how}. Specify it: :mean=M,..,std=S,.."
     else:
         yield f"{owner}: its images are normalised as {model.normalised_by} says"
 

@@ -20,13 +20,13 @@ def difference(found: Found, *, machine: str, cells: Mapping[str, KeyedCell], me
         metrics: code hashes of the plan.
     """
     if found.machine != machine:
-        return f"it is of another machine class, {found.machine} instead of {machine}"
+        return f"its machine class differs, {found.machine} instead of {machine}"
     if found.other is not None and found.other.id in cells:
         return _of_provenance(cells[found.other.id], found.other)
     if found.missing:
-        return f"{found.missing} cells of the plan are others there; its environment variables differ"
+        return f"{found.missing} cells of the plan differ there; its environment variables differ"
     changed = sorted(name for name in metrics if found.metrics.get(name) != metrics[name])
-    return f"the code of the metric {changed[0]} is another there" if changed else ""
+    return f"the code of the metric {changed[0]} differs there" if changed else ""
 
 
 def _of_provenance(planned: KeyedCell, other: KeyedCell) -> str:
@@ -45,12 +45,12 @@ def _of_provenance(planned: KeyedCell, other: KeyedCell) -> str:
         *zip(ours.others, theirs.others, strict=False),
     ):
         if mine and its and mine != its:
-            return f"the code of plugin {mine.plugin} is another there ({its.owner} instead of {mine.owner})"
+            return f"the code of plugin {mine.plugin} differs there ({its.owner} instead of {mine.owner})"
     if ours.vitbench != theirs.vitbench:
-        return "its vitbench has other code"
+        return "its vitbench has different code"
     if ours.data_fingerprint != theirs.data_fingerprint:
-        return f"its images of {planned.judged_on or 'the data'} are others"
+        return f"its images of {planned.judged_on or 'the data'} differ"
     for option in sorted(ours.files.keys() | theirs.files.keys()):
         if ours.files.get(option) != theirs.files.get(option):
-            return f"the file that {option} names is another there"
-    return f"{planned.in_words} would be made of something else there"
+            return f"the file that {option} names differs there"
+    return f"{planned.in_words} would be computed from something else there"

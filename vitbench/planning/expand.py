@@ -108,7 +108,7 @@ def expand(
     if not quality + timed:
         lacking = "models; give --model" if not entries else "datasets; give --dataset"
         if entries and datasets:
-            lacking = "speeds of these models, which are all that --speeds only measures"
+            lacking = "speeds of these models, the only thing that --speeds only measures"
         raise NothingSelectedError(f'nothing to run: the suite "{suite.name}" has no {lacking}.')
     order = datasets.index
     timed.sort(
@@ -284,7 +284,9 @@ def _choose_datasets(
     paths = {**suite.data, **selection.data}
     for name in paths:
         if ":" in name:
-            raise UsageError(f'--data names a dataset alone, without options: {name.partition(":")[0]}, not "{name}".')
+            raise UsageError(
+                f'--data takes the name of a dataset without options: {name.partition(":")[0]}, not "{name}".'
+            )
     chosen: list[Dataset] = []
     for text in selection.datasets or suite.datasets:
         name, given = parse_dataset(text)
@@ -293,7 +295,7 @@ def _choose_datasets(
             offer = catalog.dataset(name, home="" if selection.datasets else home)
             if offer.spec.is_layout:
                 raise UsageError(
-                    f'"{name}" is a layout, not a dataset; give yours any name: --data mine=DIR --dataset mine.'
+                    f'"{name}" is a layout, not a dataset; choose a name for yours: --data mine=DIR --dataset mine.'
                 )
             if base is not None and not selection.datasets:
                 options |= beside(base, offer.spec.declared, options)

@@ -113,7 +113,8 @@ def _text(path: Path) -> str:
         str(path).encode()
     except UnicodeEncodeError:
         raise UnusableError(
-            f"image {path} cannot be named in a record, since its name is not UTF-8; rename it, or name it by a link"
+            f"image {path} cannot be stored in a record, since its name is not UTF-8; rename it, or use a link "
+            "with another name"
         ) from None
     return str(path)
 

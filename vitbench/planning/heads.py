@@ -83,14 +83,16 @@ def describe_head(model: ResolvedModel, data: DataInfo, head: Head, how: str) ->
     owner, order = f"model {model.label}", f"the order of {data.title}'s"
     if not how:
         names = ", ".join(data.class_names[:3]) + (", ..." if len(data.class_names) > 3 else "")
-        words = f"nothing names its weights' classes; its outputs are taken in {order} ({names})"
-        yield f"{owner}: {words}. State them: :class_names=FILE"
+        words = f"the classes of its weights are unnamed; its outputs are taken in {order} ({names})"
+        yield f"{owner}: {words}. Specify them: :class_names=FILE"
         return
     named = f", as {model.names_source} names them" if model.names_source and how == BY_NAME else ""
     if head.in_words:
         yield f"{owner}: scored on {head.in_words}, matched {how}{named}"
     elif head.of_classes:
-        yield f"{owner}: its weights' classes are in another order than {data.title}'s, and are matched {how}{named}"
+        yield (
+            f"{owner}: its weights' classes are in a different order from {data.title}'s, and are matched {how}{named}"
+        )
     elif how != BY_NAME or (model.names_source == BY_SPEC and "checkpoint" in model.files):
         yield f"{owner}: its outputs are {data.title}'s classes in their order, matched {how}{named}"
 

@@ -55,6 +55,6 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     metrics: dict[str, str]
     """Code hash of each metric."""
     other: KeyedCell | None = None
-    """The first cell whose key is another there; None: all are the same."""
+    """The first cell whose key differs there; None: all are the same."""
     missing: int = 0
     """Cells of the plan that are not among those prepared there."""

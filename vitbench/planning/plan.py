@@ -71,7 +71,7 @@ def plan(
     Args:
         selection: what the user asks for.
         executor: where to prepare.
-        strict_plugins: make any problem with a plugin an error.
+        strict_plugins: treat any problem with a plugin as an error.
         say: gets a sentence for the user, a warning perhaps.
         known: gives what was prepared before on the same grounds (`vitbench.planning.remembered`), where that is
         enough.
@@ -159,7 +159,7 @@ def _left_out(suite: Suite, selection: Selection) -> Iterator[str]:
             options = ",".join(f"{name}=..." for name in entry.needs)
             yield (
                 f"{entry.label} is left out: it needs {' and '.join(entry.needs)}. "
-                f"Into the same folder, --model {entry.label}:{options} adds it."
+                f"--model {entry.label}:{options} adds it to the same folder."
             )
 
 

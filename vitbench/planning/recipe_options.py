@@ -38,7 +38,7 @@ def own_recipe_options(
     ]
     owner = f"plugin {plugin.name} ({plugin.owner}), recipe_options"
     if len(named) > 1:
-        raise UsageError(f"{owner}: {' and '.join(name for name, _ in named)} are one recipe; name it once.")
+        raise UsageError(f"{owner}: {' and '.join(name for name, _ in named)} are the same recipe; name it once.")
     given = named[0][1] if named else {}
     try:
         complete = complete_options(f"recipe {recipe.name}", recipe.spec.declared, given)

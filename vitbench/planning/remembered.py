@@ -37,7 +37,7 @@ _OF_THE_TERMINAL = frozenset(
         *("XDG_SESSION_ID", "GPG_TTY", "PS1"),
     }
 )
-"""Environment variables that are others in each terminal, and change nothing."""
+"""Environment variables that differ in each terminal, and change nothing."""
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

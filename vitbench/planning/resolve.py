@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _AWAY = (
-    "its weights are not cached and the Hugging Face hub is unreachable; rerun the same command later, or give "
+    "its weights are not cached and the Hugging Face hub is unreachable; run the same command later, or give "
     ":checkpoint=PATH"
 )
 HUB_SECONDS = 5.0
@@ -305,7 +305,7 @@ def hub_answers(say: Callable[[str], None]) -> bool:
     thread.start()
     thread.join(HUB_SECONDS)
     if not answers:
-        say("The model hub cannot be reached; pretrained models run only from a local cache or a checkpoint.")
+        say("The model hub cannot be reached; pretrained models can run only from a local cache or a checkpoint.")
     return bool(answers)
 
 

@@ -65,7 +65,7 @@ def parse_suite(text: str, path: Path) -> Suite:
     except ValueError as error:  # TOMLDecodeError, and of a number of thousands of digits
         raise UsageError(f"suite file {path} is not valid TOML: {error}.") from error
     except RecursionError as error:
-        raise UsageError(f"suite file {path}: its tables or lists are nested too deep.") from error
+        raise UsageError(f"suite file {path}: its tables or lists are nested too deeply.") from error
     _check(suite, path)
     return suite
 
@@ -87,9 +87,9 @@ def _check(suite: Suite, path: Path) -> None:
     if not suite.seeds:
         fail("seeds", "is empty; give at least one seed")
     if any(not 0 <= seed <= MOST_SEED for seed in suite.seeds):
-        fail("seeds", f"must hold whole numbers from 0 to {MOST_SEED}")
+        fail("seeds", f"must contain integers from 0 to {MOST_SEED}")
     if any(not 1 <= size <= MOST_IMAGES for size in suite.speed.batch_sizes):
-        fail("speed.batch_sizes", f"must hold whole numbers from 1 to {MOST_IMAGES}")
+        fail("speed.batch_sizes", f"must contain integers from 1 to {MOST_IMAGES}")
     window = suite.speed.sustained
     if window and not LEAST_WINDOW <= window <= MOST_WINDOW:
         fail("speed.sustained", f"must be {LEAST_WINDOW:g} to {MOST_WINDOW:g} seconds, or 0 for none; 20 is common")

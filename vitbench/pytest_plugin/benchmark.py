@@ -35,7 +35,7 @@ NOT_TIMED: dict[str, Any] = {
     "latency_p50": None,
     "images_per_second": None,
     "verdict": None,
-    "reasons": ["benchmarks are disabled: the step ran once, and nothing was measured"],
+    "reasons": ["benchmarks are disabled: the step ran once and nothing was measured"],
 }
 NOT_WEIGHED: dict[str, Any] = {"peak_memory": None, "peak_memory_note": "not measured"}
 ON_CPU = "rise of this process's resident set; that of a fresh process, whose heap is empty, may be lower"

@@ -129,6 +129,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         yield
     finally:
         if config.stash[_DOUBTS]:
-            terminalreporter.section("vitbench: figures in doubt")
+            terminalreporter.section("vitbench: doubtful benchmarks")
             for line in config.stash[_DOUBTS]:
                 terminalreporter.write_line(line)

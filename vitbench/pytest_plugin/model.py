@@ -115,7 +115,7 @@ def _named(text: str, conditions: BenchmarkConditions) -> Given:
     short, written = parse_model(text)
     offer = catalog.model(short)
     if offer.spec.is_baseline:
-        raise UsageError(f"model {offer.name} is a baseline; its speed says nothing.")
+        raise UsageError(f"model {offer.name} is a baseline; its speed is meaningless.")
     recipe = catalog.recipe(default_recipe(offer.spec, written), home=offer.plugin.name)
     family = offer.spec.resolve is not None
     options: dict[str, OptionValue] = {**written}

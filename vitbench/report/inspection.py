@@ -122,7 +122,7 @@ def store_text(store: Store) -> str:
         for planned in store.pending()
     ]
     if not rows:
-        return f"{store.folder} holds no cells yet"
+        return f"{store.folder} contains no cells yet"
     command = f"vitbench show {quote(str(store.folder))} ID"
     return (
         aligned(["id", "status", "took", "weights", "cell"], rows)

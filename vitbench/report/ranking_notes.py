@@ -43,7 +43,9 @@ def reference_note(references: References, rows: Sequence[Row]) -> list[str]:
         f"Speeds are ratios to the reference network {first.network}, times its own, which all rows share: "
         f"{', '.join(known.values())}, from the least to the most in {first.processes} processes"
         f"{f' of {first.runs} runs' if first.runs > 1 else ''}. Intervals are of one occasion: another may differ "
-        "by more." + " glibc's memory thresholds were fixed meanwhile." * any(row.steady_allocator for row in rows)
+        "by more."
+        + " glibc's memory thresholds were fixed during the measurement."
+        * any(row.steady_allocator for row in rows)
     ]
 
 

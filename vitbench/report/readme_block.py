@@ -32,7 +32,7 @@ def with_block(document: bytes, markdown: str) -> bytes:
     head, _, rest = document.partition(start)
     tail = rest.partition(end)[2]
     if end in head:
-        raise UsageError(f"the line {END} stands before {START}; swap the two.")
+        raise UsageError(f"the line {END} comes before {START}; swap the two.")
     newline = b"\r\n" if rest.partition(b"\n")[0].endswith(b"\r") else b"\n"
     block = markdown.strip("\n").encode().replace(b"\n", newline)
     return newline.join((head + start, b"", block, b"", end + tail))

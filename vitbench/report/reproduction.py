@@ -130,7 +130,7 @@ def _without_budget(
 
 def _needs(suite: str, content: dict[str, object]) -> str:
     if suite.endswith(".toml"):
-        return f"{suite} must hold the suite as it is given below."
+        return f"{suite} must contain the suite given below."
     if suite or content:
         return f"The suite {content.get('name', suite)} is an installed one; its text at that time is given below."
     return ""

@@ -239,7 +239,7 @@ def _batch_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
     for row, label in zip(rows, labels, strict=True):
         others = [f"{mode} at {' and '.join(map(str, sizes))}" for mode, sizes in row.other_batches.items()]
         where += [f"{label} ({', '.join(others)})"] if others else []
-    return [f"Measured at other batches only, and so not shown: {', '.join(where)}."] if where else []
+    return [f"Not shown, because measured only at other batch sizes: {', '.join(where)}."] if where else []
 
 
 def device_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
@@ -325,7 +325,7 @@ def pretraining_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         if row.pretrained_on:
             by_data[row.pretrained_on].append(label)
     words = "; ".join(f"{', '.join(names)}: {data}" for data, names in by_data.items())
-    return [f"Weights were trained before on other data: {words}."] if words else []
+    return [f"Weights were pretrained on other data: {words}."] if words else []
 
 
 def normalisation_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

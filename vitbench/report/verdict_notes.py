@@ -47,7 +47,7 @@ def verdict_notes(
     if telling == "legend":
         levels = {metric.verdict for *_, metric in marked}
         words = [f"{MARKS[level]} is {VERDICTS[level]}" for level in _LEVELS if level in levels]
-        return [f"A figure after {', after '.join(words)}."] if levels else []
+        return [f"A number after {', after '.join(words)}."] if levels else []
     if telling == "all":
         return list(_each(marked))
     return [*_own(marked, len(rows)), *_counts(figures)]
@@ -108,7 +108,7 @@ def _counts(figures: Sequence[_Figure]) -> Iterator[str]:
             continue
         speeds = all(map(_is_speed, members))
         of = sum(map(_is_speed, measured)) if speeds else len(measured)
-        noun = "speeds" if speeds else "figures of speed and memory"
+        noun = "speeds" if speeds else "speed and memory values"
         counts = Counter(metric.verdict for metric in members)
         # What is not available is not among the measured ones.
         yield f"{_counted(counts, max(of, len(members)), noun)}: {cause.words}."

@@ -116,10 +116,10 @@ def _cell(before: Record, after: Record | None, old: Store, new: Store) -> Check
         return CheckedCell(name=name, outcome=outcome, details=details)
 
     if after is None:
-        return told("no result", "the command made no such cell")
+        return told("no result", "the command ran no such cell")
     if before.status != "ok" or after.status != "ok":
         same = before.status == after.status
-        words = f"it was {before.status}, and now is {after.status}" + f": {after.reason}" * bool(after.reason)
+        words = f"it was {before.status}, and is now {after.status}" + f": {after.reason}" * bool(after.reason)
         return told("same within the interval" if same else "no result", words)
     if isinstance(before.planned.cell, QualityCell):
         parts = {
@@ -185,7 +185,7 @@ def _differing(before: Sequence[Measurement], after: Sequence[Measurement]) -> I
         (low, value, high), (least, again, most) = _ends(one), _ends(other)
         near = not one.exact and one.machine_bound and abs(again - value) <= THRESHOLD * abs(value)
         if not (near or again == value or (not one.exact and low <= most and least <= high)):
-            yield f"{one.name} was {value:.6g} [{low:.6g}, {high:.6g}], and now is {again:.6g}"
+            yield f"{one.name} was {value:.6g} [{low:.6g}, {high:.6g}], and is now {again:.6g}"
 
 
 def _ends(measured: Measurement) -> tuple[float, float, float]:

@@ -67,7 +67,7 @@ def again(folder: Path, asked: str) -> Again:
 
     Raises:
         UsageError: no such cell, several, one that was imported, or a figure.
-        StoreError: the folder holds no results, or what its run was asked for is damaged.
+        StoreError: the folder contains no results, or what its run was asked for is damaged.
     """
     with Store.open(folder, create=False) as store:
         record = newest_record(store, asked)

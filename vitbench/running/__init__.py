@@ -1,1 +1,1 @@
-"""A plan becomes records in a store: the parent's half of a run, which holds no torch."""
+"""A plan becomes records in a store: the parent's half of a run, which does not import torch."""

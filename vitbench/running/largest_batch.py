@@ -71,7 +71,7 @@ def find_largest(*, start: int) -> Generator[int, tuple[Status, str], LargestBat
         search with what was found before.
 
     Raises:
-        SearchFailed: a batch ended otherwise, or not even a single image fits.
+        SearchFailed: a batch failed in another way, or not even a single image fits.
     """
     fits, too_large, size = 0, None, start
     while True:

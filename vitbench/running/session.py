@@ -172,10 +172,10 @@ def _of_shard(shard: Shard | None, earlier: Sequence[Run], own: int, whole: int)
     """Yield how much of the plan a shard is, and whether the folder was one of another shard until now."""
     before = earlier[-1].shard if earlier else None
     if before != shard and before:
-        now = f"shard {shard} now runs into it, too" if shard else "without --shard, all cells now run into it"
+        now = f"shard {shard} now goes into it as well" if shard else "without --shard, all cells now go into it"
         yield f"This folder held shard {before} so far; {now}."
     if shard and not own:
-        yield f"Shard {shard} is empty: the plan's {whole} cells fill fewer shards. Nothing runs here."
+        yield f"Shard {shard} is empty: the plan's {whole} cells fill fewer shards. Nothing is run here."
     elif shard:
         yield f"Shard {shard}: {own} of the plan's {whole} cells; `vitbench merge` joins the folders of all shards."
 

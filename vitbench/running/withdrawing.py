@@ -23,19 +23,19 @@ def withdraw(folder: Path, asked: str, reason: str) -> Record:
     Args:
         folder: an output folder.
         asked: the beginning of the cell's id or key.
-        reason: why, in words.
+        reason: the reason.
 
     Raises:
         UsageError: no reason, no such record, several, or one that is withdrawn already.
-        StoreError: the folder holds no store or cannot be written, or a run is using it.
+        StoreError: the folder contains no store or cannot be written, or a run is using it.
     """
     reason = " ".join(reason.split())
     if not reason:
-        raise UsageError("the reason is empty; say in words why the record is withdrawn.")
+        raise UsageError("the reason is empty; say why the record is withdrawn.")
     try:
         reason.encode()
     except UnicodeEncodeError:
-        raise UsageError("the reason is no UTF-8 text; write it in this terminal's encoding.") from None
+        raise UsageError("the reason is not UTF-8 text; write it in this terminal's encoding.") from None
     with Store.open(folder, create=False) as store:
         store.check_pages()  # before a lock is made beside a store that is not there
     with lock(folder, command="vitbench withdraw", remedy="stop it"), Store.open(folder, create=False) as store:

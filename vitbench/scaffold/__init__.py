@@ -51,7 +51,7 @@ def write_package(name: str, folder: Path) -> list[Path]:
     }
     try:
         if folder.exists() and any(folder.iterdir()):
-            raise StoreError(f"{folder} holds files already, and nothing is overwritten; give another --path.")
+            raise StoreError(f"{folder} is not empty, and nothing is overwritten; choose another --path.")
         for place, source in places.items():
             path = folder / place
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,20 +64,20 @@ def write_package(name: str, folder: Path) -> list[Path]:
 def _check_names(name: str, module: str) -> None:
     if not _NAME.match(name):
         raise UsageError(
-            f'"{name}" cannot name a package: it may hold letters, digits, "_" and "-", and begins and ends with '
-            "one of the first two."
+            f'"{name}" is not a valid package name: use letters, digits, "_" and "-", and begin and end with a '
+            "letter or a digit."
         )
     if name.lower().startswith("vitbench"):
         raise UsageError(f'"{name}": leave out "vitbench"; the package is called {distribution_of("NAME")}.')
     if name in importlib.metadata.entry_points(group=GROUP).names:
-        raise UsageError(f'a plugin called "{name}" is installed already; see "vitbench plugins".')
+        raise UsageError(f'a plugin called "{name}" is already installed; see "vitbench plugins".')
     if importlib.util.find_spec(module):
-        raise UsageError(f'"{name}": a module {module} is installed already; choose another name.')
+        raise UsageError(f'"{name}": a module {module} is already installed; choose another name.')
     for distribution in (distribution_of(name), name):
         if _is_installed(distribution):
-            raise UsageError(f'"{name}": a package {distribution} is installed already; choose another name.')
+            raise UsageError(f'"{name}": a package {distribution} is already installed; choose another name.')
     if owner := _owner_of(re.sub("[-]+", "_", name)):
-        raise UsageError(f'"{name}" is a module of {owner}; choose a name that nothing else has, such as my-{name}.')
+        raise UsageError(f'"{name}" is a module of {owner}; choose a name that is not taken, such as my-{name}.')
 
 
 def _is_installed(distribution: str) -> bool:

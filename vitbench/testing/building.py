@@ -106,7 +106,7 @@ def _build(case: ModelCase, num_classes: int, image_size: Size, in_channels: int
     except Exception as error:
         raise CheckFailed(f"{call} {_met(error, device)}") from error
     if not isinstance(model, nn.Module):
-        raise CheckFailed(f"{call} gave {type(model).__name__}; return a torch.nn.Module")
+        raise CheckFailed(f"{call} returned {type(model).__name__}; return a torch.nn.Module")
     lazy = [name for name, tensor in tensors_of(model) if is_lazy(tensor)]
     if lazy:
         raise CheckFailed(f"{call} leaves the shape of {lazy[0]} open; give a whole model, without lazy modules")

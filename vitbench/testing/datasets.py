@@ -72,7 +72,7 @@ def _refuses(case: DatasetCase, root: Path, split: SplitName, kinds: tuple[type[
         call_open(case.spec.open, root, split, options_of(case), case.spec.classes)
     except kinds as error:
         if isinstance(error, ValueError) and len(str(error).split()) < 3:
-            raise CheckFailed(f"{call} raised {raised(error)}; say in a sentence what is missing") from error
+            raise CheckFailed(f"{call} raised {raised(error)}; say in one sentence what is missing") from error
     except Exception as error:
         names = " or ".join(kind.__name__ for kind in kinds)
         raise CheckFailed(f"{call} raised {raised(error)}; it must be {names}") from error
@@ -80,7 +80,7 @@ def _refuses(case: DatasetCase, root: Path, split: SplitName, kinds: tuple[type[
         raise CheckFailed(f"{call} found images; raise FileNotFoundError")
     made = sorted(set(root.parent.rglob("*")) - set(before))
     if made:
-        raise CheckFailed(f"{call} and download=False made {made[0].relative_to(root.parent)}; write nothing")
+        raise CheckFailed(f"{call} and download=False created {made[0].relative_to(root.parent)}; write nothing")
 
 
 def check_dataset_sizes(case: DatasetCase) -> None:
@@ -91,12 +91,14 @@ def check_dataset_sizes(case: DatasetCase) -> None:
     for split, images in splits_of(case).items():
         found = len(images.labels)
         if found != spec.sizes.get(split, found):
-            raise CheckFailed(f"{split} has {found} images, the spec says {spec.sizes[split]}")
+            raise CheckFailed(f"{split} has {found} images, but the spec says {spec.sizes[split]}")
         if len(images.class_names) != (spec.classes or len(images.class_names)):
-            raise CheckFailed(f"{split} has {len(images.class_names)} classes, the spec says {spec.classes}")
+            raise CheckFailed(f"{split} has {len(images.class_names)} classes, but the spec says {spec.classes}")
         for row, image in _some(images):
             if image.shape != (spec.shape or image.shape):
-                raise CheckFailed(f"{split} image {row} is {list(image.shape)}, the spec says {list(spec.shape or ())}")
+                raise CheckFailed(
+                    f"{split} image {row} is {list(image.shape)}, but the spec says {list(spec.shape or ())}"
+                )
 
 
 def check_dataset_images(case: DatasetCase) -> None:
@@ -140,7 +142,7 @@ def check_dataset_class_names(case: DatasetCase) -> None:
         words = "have different class names, or a different order; take them from one list"
         raise CheckFailed(f"{' and '.join(splits)} {words}")
     if len(names[0]) < 2 or not all(isinstance(name, str) and name for name in names[0]):
-        raise CheckFailed(f"the class names must be two or more texts, not {names[0]!r:.80}")
+        raise CheckFailed(f"the class names must be two or more strings, not {names[0]!r:.80}")
     twice = [name for name in names[0] if names[0].count(name) > 1]
     if twice:
         raise CheckFailed(f"two classes are called {twice[0]!r}; make their names differ")
@@ -181,13 +183,15 @@ def check_dataset_order_stable(case: DatasetCase) -> None:
     else:  # a function itself, in tests, which no other process can find
         second = {split: seen(images) for split in first if (images := open_anew(case, split)) is not None}
     if {*first} != {*second}:
-        raise CheckFailed(f"opened again, it gave the splits {', '.join(second)} instead of {', '.join(first)}")
+        raise CheckFailed(f"opened again, it returned the splits {', '.join(second)} instead of {', '.join(first)}")
     for split in first:
         one, other = first[split], second[split]
         if one.class_names != other.class_names:
-            raise CheckFailed(f"the class names of {split} come in another order when opened again; sort them")
+            raise CheckFailed(f"the class names of {split} are in a different order when opened again; sort them")
         if one.labels != other.labels:
-            raise CheckFailed(f"the labels of {split} come in another order when opened again; sort, or fix the seed")
+            raise CheckFailed(
+                f"the labels of {split} are in a different order when opened again; sort, or fix the seed"
+            )
         if one.images != other.images:
             raise CheckFailed(f"the images of {split} differ when opened again; sort, or fix the seed")
 
@@ -197,11 +201,11 @@ def check_dataset_batches_agree(case: DatasetCase) -> None:
     for split, images in splits_of(case).items():
         source: Any = images
         if not hasattr(source, "images"):
-            raise Skip("it offers image(i) alone")
+            raise Skip("it offers only image(i)")
         rows = rows_of(source)[::-1].copy()
         together = source.images(rows)
         if len(together) != len(rows):
-            raise CheckFailed(f"images(index) of {split} gave {len(together)} images for {len(rows)} rows")
+            raise CheckFailed(f"images(index) of {split} returned {len(together)} images for {len(rows)} rows")
         for row, image in zip(rows, together, strict=True):
             alone = source.image(int(row)) if hasattr(source, "image") else source.images(np.array([row]))[0]
             if not np.array_equal(image, alone):

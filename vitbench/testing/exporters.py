@@ -45,7 +45,7 @@ def check_exporter_stays_in_its_folder(case: ExporterCase) -> None:
     """Whatever models are called, all files are in the folder, and none is a link."""
     with _written(case, _results(HOSTILE)) as (files, _):
         if len({name.lower() for name in files}) < len(files):
-            raise CheckFailed("two files differ in the case of their letters alone; see vitbench.exporting.file_names")
+            raise CheckFailed("two file names differ only in case; see vitbench.exporting.file_names")
 
 
 def check_exporter_marks_what_is_invalid(case: ExporterCase) -> None:
@@ -106,7 +106,7 @@ class _written:  # noqa: N801 - reads as the statement that it is used in
                 said = self._call(output)
             strays = [name for name, path in _tree(Path(above)) if output not in path.parents]
             if strays:
-                raise CheckFailed(f"write left {strays[0]!a:.80} outside of its folder{self._words}")
+                raise CheckFailed(f"write left {strays[0]!a:.80} outside its folder{self._words}")
             links = [name for name, path in _tree(output) if path.is_symlink()]
             if links:
                 raise CheckFailed(f"write made the link {links[0]!a:.80}; write files{self._words}")
@@ -139,7 +139,7 @@ def _tree(folder: Path) -> Iterator[tuple[str, Path]]:
 def _check_notes(said: object) -> None:
     lines = [] if said is None else [said] if isinstance(said, str) else said
     if not isinstance(lines, (list, tuple)) or not all(isinstance(line, str) for line in lines):
-        raise CheckFailed(f"write returned {said!r:.60}; return notes, texts of one line, or None")
+        raise CheckFailed(f"write returned {said!r:.60}; return notes (one-line strings) or None")
 
 
 def _as_bytes(value: float) -> list[bytes]:

@@ -29,7 +29,7 @@ def check_family_refuses_unknown_names(case: FamilyCase) -> None:
         return
     except Exception as error:
         raise CheckFailed(f'resolve("{name}") raised {raised(error)}; it must be LookupError') from error
-    raise CheckFailed(f'resolve("{name}") gave {found!r:.80}; raise LookupError for an unknown name')
+    raise CheckFailed(f'resolve("{name}") returned {found!r:.80}; raise LookupError for an unknown name')
 
 
 def check_family_members(case: FamilyCase) -> None:
@@ -41,7 +41,7 @@ def check_family_members(case: FamilyCase) -> None:
     resolve, whole = load_target(case.spec.resolve), case.spec.name
     names = _members(case, whole)
     if not names:
-        raise CheckFailed(f'members("{whole}") gives no name; leave members out where there is nothing to list')
+        raise CheckFailed(f'members("{whole}") returns no name; leave out members if there is nothing to list')
     narrow = names[0][: len(whole)] + "*"
     if names[0] not in _members(case, narrow):
         raise CheckFailed(f'members("{narrow}") lacks {names[0]}, which members("{whole}") gives')
@@ -50,7 +50,7 @@ def check_family_members(case: FamilyCase) -> None:
     except Exception as error:
         raise CheckFailed(f'members("{whole}") gives {names[0]}, for which resolve raised {raised(error)}') from error
     if not isinstance(found, ModelSpec):
-        raise CheckFailed(f'resolve("{names[0]}") gave {type(found).__name__}; return a vitbench.ModelSpec')
+        raise CheckFailed(f'resolve("{names[0]}") returned {type(found).__name__}; return a vitbench.ModelSpec')
 
 
 def _members(case: FamilyCase, pattern: str) -> list[str]:
@@ -60,7 +60,7 @@ def _members(case: FamilyCase, pattern: str) -> list[str]:
     try:
         given = contract.call(members, {"pattern": pattern})
         if isinstance(given, str) or not isinstance(given, Iterable):
-            raise CheckFailed(f"{call} gave {type(given).__name__}; give names, one after the other")
+            raise CheckFailed(f"{call} returned {type(given).__name__}; return the names one after the other")
         names = list(islice(given, MOST_MEMBERS))
     except CheckFailed:
         raise
@@ -68,9 +68,11 @@ def _members(case: FamilyCase, pattern: str) -> list[str]:
         raise CheckFailed(f"{call} raised {raised(error)}") from error
     for name in names:
         if not isinstance(name, str):
-            raise CheckFailed(f"{call} gave {type(name).__name__}; give names, which are texts")
+            raise CheckFailed(f"{call} returned {type(name).__name__}; return strings")
         if not fnmatchcase(name, pattern) or not fnmatchcase(name, case.spec.name):
-            raise CheckFailed(f"{call} gave {name}; give the names that fit the pattern, without the plugin's name")
+            raise CheckFailed(
+                f"{call} returned {name}; return the names that match the pattern, without the plugin's name"
+            )
     if len(set(names)) < len(names):
-        raise CheckFailed(f"{call} gave a name twice")
+        raise CheckFailed(f"{call} returned a name twice")
     return names

@@ -44,7 +44,7 @@ def check_figure_draws(case: FigureCase) -> None:
         if reason is not None and (not reason.strip() or len(reason.splitlines()) != 1):
             raise CheckFailed(f"draw raised Skip({reason!r:.60}); say why in one line ({look.where})")
         if reason is None and not look.figures:
-            raise CheckFailed(f"draw gave no picture; raise Skip where there is nothing to show ({look.where})")
+            raise CheckFailed(f"draw returned no picture; raise Skip if there is nothing to show ({look.where})")
     drawn_looks(case)
 
 
@@ -90,13 +90,13 @@ def check_figure_measurements(case: FigureCase) -> None:
         for one in look.measurements:
             found, name = True, one.name
             if names[name] > 1:
-                raise CheckFailed(f'draw gave "{name}" {names[name]} times; give each its own name ({look.where})')
+                raise CheckFailed(f'draw returned "{name}" {names[name]} times; give each its own name ({look.where})')
             try:
                 MeasurementSpec(name=name)
             except ValueError as error:
                 raise CheckFailed(f"{error} ({look.where})") from error
             if not one.unit:
-                raise CheckFailed(f'{name} has no unit; say one, "1" for a plain number ({look.where})')
+                raise CheckFailed(f'{name} has no unit; give one, "1" for a plain number ({look.where})')
             if one.value is None:
                 if one.verdict.level == "valid":
                     raise CheckFailed(f"{name} has no value and no reason; give a verdict ({look.where})")
@@ -120,8 +120,8 @@ def check_figure_repeatable(case: FigureCase) -> None:
     for look, again in zip(all_looks(case), all_looks(case, seed=1), strict=True):
         if bits(look) != bits(again):
             raise CheckFailed(
-                f"the same subject gives another picture, or other numbers, under another seed; draw from a generator "
-                f"of its own, such as torch.Generator().manual_seed(0) ({look.where})"
+                "the same subject gives a different picture or different numbers with another seed; use a "
+                f"separate generator, such as torch.Generator().manual_seed(0) ({look.where})"
             )
 
 
@@ -145,7 +145,10 @@ def check_figure_leaves_model(case: FigureCase) -> None:
     """The model is unchanged afterwards: weights, gradients, modes, hooks and all attributes of its modules."""
     for look in all_looks(case):
         if look.model:
-            raise CheckFailed(f"draw changed {look.model} of the model; leave it, or copy.deepcopy it ({look.where})")
+            raise CheckFailed(
+                f"draw changed {look.model} of the model; leave it unchanged, or change a copy.deepcopy of it "
+                f"({look.where})"
+            )
 
 
 def check_figure_leaves_inputs(case: FigureCase) -> None:

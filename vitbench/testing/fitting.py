@@ -139,7 +139,7 @@ def fit(
             raise Skip(f"its option {lacking[0]} needs a file, which the kit does not have: {error}") from error
         raise CheckFailed(f"fit raised {raised(error)}") from error
     if not isinstance(fitted, nn.Module):
-        raise CheckFailed(f"fit gave {type(fitted).__name__}; return the module to evaluate")
+        raise CheckFailed(f"fit returned {type(fitted).__name__}; return the module to evaluate")
     whole: nn.Module = getattr(fitted, "_orig_mod", fitted)
     return whole
 

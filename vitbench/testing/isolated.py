@@ -101,9 +101,9 @@ def _complete(checks: Sequence[Check], outcomes: list[Outcome], ending: Ending[_
 
 def _why(ending: Ending[_Done], log: Path) -> str:
     if ending.kind == "timeout":
-        return f"the checks took more than {SECONDS:g} s until this one; does it wait for something?"
+        return f"the checks took more than {SECONDS:g} s before this one ended; is it waiting for something?"
     last = last_words(log.read_bytes()) if log.exists() else ""
-    return f"{ending.reason.partition(';')[0]}" + (f"; its last words: {last}" if last else "")
+    return f"{ending.reason.partition(';')[0]}" + (f"; last output: {last}" if last else "")
 
 
 def check_in_child(request: bytes, folder: Path | None, send: Send) -> _Done:

@@ -131,7 +131,7 @@ def look_at(
             elif file := _empty_file(case, error):
                 skipped = f"its option {file} needs a file, which the kit does not have: {reason_of(error)}"
             else:
-                fault = f"draw raised {raised(error)}; raise Skip where it does not apply"
+                fault = f"draw raised {raised(error)}; raise Skip if it does not apply"
         changed = changed_flags(flags)
     written = _input_bytes(subject)
     return Look(
@@ -149,12 +149,12 @@ def look_at(
 def _draw(case: FigureCase, subject: FigureSubject, options: Mapping[str, OptionValue]) -> tuple[Given, ...]:
     given = contract.call(load_target(case.spec.draw), {"subject": subject}, options)
     if isinstance(given, KINDS_GIVEN) or not isinstance(given, Iterable):
-        raise CheckFailed(f"draw gave one {type(given).__name__}; yield it, or give a list of figures")
+        raise CheckFailed(f"draw returned one {type(given).__name__}; yield it, or return a list of figures")
     several = tuple(given)
     others = [type(one).__name__ for one in several if not isinstance(one, KINDS_GIVEN)]
     if others:
         raise CheckFailed(
-            f"draw gave {others[0]}; give vitbench.figures.Grid, Matrix or Points, or vitbench.Measurement"
+            f"draw returned {others[0]}; return vitbench.figures.Grid, Matrix or Points, or vitbench.Measurement"
         )
     return several
 

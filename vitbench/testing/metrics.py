@@ -39,22 +39,24 @@ def check_metric_measurements(case: MetricCase) -> None:
             _check_declared(result, spec, declared)
         twice = [name for name in names if names.count(name) > 1]
         if twice:
-            raise CheckFailed(f'measure gave "{twice[0]}" twice; give each measurement once')
+            raise CheckFailed(f'measure returned "{twice[0]}" twice; give each measurement once')
         given |= set(names)
     missing = sorted(declared - given)
     if missing:
-        raise CheckFailed(f'measure never gave "{missing[0]}"; leave it out of the spec, or give it')
+        raise CheckFailed(f'measure never returned "{missing[0]}"; leave it out of the spec, or give it')
 
 
 def _check_declared(result: Result, spec: MetricSpec, declared: set[str]) -> None:
     if result.name not in declared:
         names = ", ".join(sorted(declared))
-        raise CheckFailed(f'measure gave "{result.name}", the spec says {names}; name it in measurements')
+        raise CheckFailed(f'measure returned "{result.name}", but the spec says {names}; add it to measurements')
     if spec.measurements or not isinstance(result, Measurement):  # each of several may have a unit of its own
         return
     for what, said, of_spec in (("unit", result.unit, spec.unit), ("better", result.better, spec.better)):
         if said not in ("", of_spec):
-            raise CheckFailed(f'measure says {what}="{said}", the spec says "{of_spec}"; make them equal, or omit one')
+            raise CheckFailed(
+                f'measure says {what}="{said}", but the spec says "{of_spec}"; make them equal, or omit one'
+            )
 
 
 def check_metric_scores(case: MetricCase) -> None:
@@ -83,13 +85,15 @@ def _check_values(result: ImageScores, subject: Subject, where: str) -> None:
     values: object = result.values
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         kind = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
-        raise CheckFailed(f"the values of {result.name} are {kind} ({where}); give an array of bool or float")
+        raise CheckFailed(f"the values of {result.name} are {kind} ({where}); return an array of bool or float")
     if values.shape != (IMAGES,):
         raise CheckFailed(
-            f"{result.name} has values {list(values.shape)} for {IMAGES} images ({where}); give one for each"
+            f"{result.name} has values {list(values.shape)} for {IMAGES} images ({where}); return one per image"
         )
     if not np.isfinite(values).all():
-        raise CheckFailed(f"a value of {result.name} is {values[~np.isfinite(values)][0]} ({where}); give numbers")
+        raise CheckFailed(
+            f"a value of {result.name} is {values[~np.isfinite(values)][0]} ({where}); return finite numbers"
+        )
 
 
 def _check_pure(result: ConfusionScore | SampleScore, samples: list[tuple[str, NDArray[np.int64]]], where: str) -> None:
@@ -98,11 +102,11 @@ def _check_pure(result: ConfusionScore | SampleScore, samples: list[tuple[str, N
         given = sample.copy()
         first, second = _scored(result, given, where), _scored(result, given, where)
         if not np.array_equal(given, sample):
-            raise CheckFailed(f"score of {result.name} changes what it is given ({where}); compute on a copy")
+            raise CheckFailed(f"score of {result.name} changes its input ({where}); compute on a copy")
         if first != second and not (math.isnan(first) and math.isnan(second)):
             raise CheckFailed(
-                f"score of {result.name} is {first:g}, and {second:g} for the same images ({where}); "
-                "keep nothing between calls, and draw nothing"
+                f"score of {result.name} is {first:g}, and {second:g} for the same images ({where}); keep no "
+                "state between calls, and use no random numbers"
             )
         if math.isinf(first):
             raise CheckFailed(f"score of {result.name} is {first} for images {what} ({where}); NaN leaves a sample out")
@@ -148,7 +152,7 @@ def check_metric_values(case: MetricCase) -> None:
             unit = measurement.unit or _declared(case.spec, name).unit or case.spec.unit
             if unit == "fraction" and abs(value) > 1 + ROUNDING:
                 raise CheckFailed(
-                    f'{name} is {value:g}, and its unit is "fraction" ({where}); give 0.95 for 95 %, or another unit'
+                    f'{name} is {value:g}, but its unit is "fraction" ({where}); give 0.95 for 95 %, or another unit'
                 )
             low = value if measurement.low is None else measurement.low
             high = value if measurement.high is None else measurement.high
@@ -176,7 +180,7 @@ def check_metric_direction(case: MetricCase) -> None:
     if compared:
         return
     if equal and case.spec.parts == ("predictions",):  # right, wrong, sure, unsure: something tells
-        raise CheckFailed(f"{equal}; a metric that always says the same ranks nothing")
+        raise CheckFailed(f"{equal}; a metric that is always the same ranks nothing")
     raise Skip(equal or ("it declares no direction" if case.spec.better == "neither" else NO_VALUE))
 
 
@@ -193,8 +197,8 @@ def _check_order(name: str, better: str, values: list[float], where: str) -> Non
     if worth[0] <= worth[-1] + slack or any(a < b - slack for a, b in pairwise(worth)):
         shown = ", ".join(f"{value:g}" for value in values)
         raise CheckFailed(
-            f"{name} is {shown} from the best subject to the worst ({where}), and better is {better}; correct better, "
-            "or raise Skip where it says nothing"
+            f"{name} is {shown} from the best subject to the worst ({where}), but better is {better}; correct better, "
+            "or raise Skip if it is not meaningful"
         )
 
 
@@ -209,7 +213,7 @@ def check_metric_order_invariant(case: MetricCase) -> None:
         plain, other = (_call(case, of, scene.name) for of in (scene.middle, moved))
         if plain.keys() != other.keys():
             name = min(plain.keys() ^ other.keys())
-            raise CheckFailed(f"{name} is given in one order of the images, and not in another ({scene.name})")
+            raise CheckFailed(f"{name} is given in one order of the images, but not in another ({scene.name})")
         for name, first in plain.items():
             for what, one, two, slack in _pairs(first, other[name]):
                 compared = compared or one is not None
@@ -239,7 +243,9 @@ def _check_follows(case: MetricCase, scene: Scene, moved: Subject, order: NDArra
         else:
             continue
         if not np.allclose(one, two, rtol=ROUNDING, equal_nan=True):
-            raise CheckFailed(f"{first.name} gives other values for the same images in another order ({scene.name})")
+            raise CheckFailed(
+                f"{first.name} gives different values for the same images in another order ({scene.name})"
+            )
 
 
 def _pairs(first: Measurement, other: Measurement) -> list[tuple[str, float | None, float | None, float]]:
@@ -255,7 +261,7 @@ def _pairs(first: Measurement, other: Measurement) -> list[tuple[str, float | No
 def check_metric_leaves_inputs(case: MetricCase) -> None:
     """The subject is unchanged afterwards, since other metrics read it too."""
     if case.spec.parts == ("architecture",):
-        raise Skip("it gets a model of its own")
+        raise Skip("it gets its own model")
     for scene in _scenes(case):
         parts = {part: getattr(scene.middle, part) for part in case.spec.parts if part != "architecture"}
         before = {part: pickle.dumps(held) for part, held in parts.items()}
@@ -299,18 +305,20 @@ def _measure(case: MetricCase, subject: Subject) -> list[Result]:
     try:
         given = contract.call(measure, {"subject": subject}, case.spec.defaults)
         if isinstance(given, get_args(Result)) or not isinstance(given, Iterable):
-            raise CheckFailed(f"measure gave one {type(given).__name__}; yield it, or give a list of measurements")
+            raise CheckFailed(
+                f"measure returned one {type(given).__name__}; yield it, or return a list of measurements"
+            )
         results = list(given)
     except (Skip, CheckFailed):
         raise
     except Exception as error:
-        raise CheckFailed(f"measure raised {raised(error)}; raise Skip where it does not apply") from error
+        raise CheckFailed(f"measure raised {raised(error)}; raise Skip if it does not apply") from error
     others = [type(one).__name__ for one in results if not isinstance(one, get_args(Result))]
     if others:
         raise CheckFailed(
-            f"measure gave {others[0]}; give vitbench.Measurement, ImageScores, ConfusionScore or SampleScore"
+            f"measure returned {others[0]}; return vitbench.Measurement, ImageScores, ConfusionScore or SampleScore"
         )
     scores = [type(one).__name__ for one in results if not isinstance(one, Measurement)]
     if scores and subject.predictions is None:
-        raise CheckFailed(f'measure gave {scores[0]}, which is of predictions; name them in "needs"')
+        raise CheckFailed(f'measure returned {scores[0]}, which needs predictions; add them to "needs"')
     return results

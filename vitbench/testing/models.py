@@ -63,7 +63,7 @@ def check_model_builds(case: ModelCase) -> None:
             raise CheckFailed(f"the model's facts are a {type(facts).__name__}; make them a dict of texts")
         for name, tensor in tensors_of(model):
             if tensor.device.type not in ("cpu", "meta"):
-                raise CheckFailed(f"{name} is on {tensor.device}; build on the CPU, the core moves the model")
+                raise CheckFailed(f"{name} is on {tensor.device}; build on the CPU, and vitbench moves the model")
 
 
 def check_model_declared_size(case: ModelCase) -> None:
@@ -101,7 +101,9 @@ def check_model_class_names(case: ModelCase) -> None:
     except UnusableError as error:
         raise CheckFailed(str(error)) from error
     if not outputs:
-        raise CheckFailed("class_names gives no output; give an empty tuple for each where their names are not known")
+        raise CheckFailed(
+            "class_names returns no output; return an empty tuple for each output whose names are not known"
+        )
 
 
 def check_model_follows_data(case: ModelCase) -> None:
@@ -194,7 +196,7 @@ def check_model_eval_deterministic(case: ModelCase) -> None:
     after = dict(tensors_of(model))
     added = [name for name in after if name not in before]
     if added:
-        raise CheckFailed(f"evaluation adds the tensor {added[0]}; make it in build")
+        raise CheckFailed(f"evaluation adds the tensor {added[0]}; create it in build")
     changed = [name for name, tensor in after.items() if not torch.equal(tensor, before[name])]
     if changed:
         raise CheckFailed(f"evaluation changed {changed[0]}; eval() must leave all parameters and buffers as they are")
@@ -211,7 +213,8 @@ def check_model_batch_independent(case: ModelCase) -> None:
     if difference > max(BATCH_TOLERANCE * spread, rounding(together, "float32")):
         change = f"{difference / spread:.1%}" if spread else f"{difference:.2g}"
         raise CheckFailed(
-            f"an image's logits change by {change} with its batch mates; use no statistics of the batch in eval"
+            f"an image's logits change by {change} with the other images of the batch; do not use batch "
+            "statistics in eval"
         )
 
 
@@ -282,7 +285,9 @@ def check_model_state_dict(case: ModelCase) -> None:
         raise CheckFailed(f"its state dict does not load into a fresh model: {raised(error)}") from error
     with torch.inference_mode():
         if not torch.equal(logits_of(model, images), logits_of(fresh, images)):
-            raise CheckFailed("a fresh model with its state dict gives other logits; make all its state buffers")
+            raise CheckFailed(
+                "a fresh model with its state dict gives different logits; register all its state as buffers"
+            )
 
 
 def check_model_same_seed(case: ModelCase) -> None:
@@ -300,7 +305,7 @@ def check_model_builds_share_nothing(case: ModelCase) -> None:
     used = {tensor.untyped_storage().data_ptr() for _, tensor in tensors_of(first)} - {0}  # an empty one has none
     shared = [name for name, tensor in tensors_of(second) if tensor.untyped_storage().data_ptr() in used]
     if shared:
-        raise CheckFailed(f"two builds share {shared[0]}; make all modules in build, and keep none in the module")
+        raise CheckFailed(f"two builds share {shared[0]}; create all modules in build, and keep none at module level")
     with torch.no_grad():
         before = logits_of(second.eval(), noise(case, 2))
         logits_of(first.train(), noise(case, 4))  # moves running statistics, wherever they are kept

@@ -82,7 +82,7 @@ def splits_of(case: DatasetCase) -> dict[SplitName, ImageSet]:
     """
     found = {split: images for split in case.spec.splits if (images := open_split(case, split)) is not None}
     if not found:
-        raise CheckFailed("open gave None for every split; raise FileNotFoundError where there is nothing")
+        raise CheckFailed("open returned None for every split; raise FileNotFoundError if there is nothing")
     return found
 
 
@@ -140,7 +140,7 @@ def _open(
     except Exception as error:
         raise CheckFailed(f'open(split="{split}") raised {raised(error)}') from error
     if not labels or not names:
-        raise CheckFailed(f'open(split="{split}") gave {labels} images and {names} classes; there must be some')
+        raise CheckFailed(f'open(split="{split}") returned {labels} images and {names} classes; there must be some')
     found: ImageSet = images
     return found
 
@@ -210,7 +210,7 @@ def seen_elsewhere(case: DatasetCase) -> dict[SplitName, Seen]:
     try:
         answer = answer_of(command, asked, environment=environment, timeout=SECONDS)
     except ProgramError as error:
-        raise CheckFailed(f"in a process of its own, opening it ended with {error.words or error}") from error
+        raise CheckFailed(f"in its own process, opening it failed: {error.words or error}") from error
     return msgspec.json.decode(answer, type=dict[SplitName, Seen])
 
 

@@ -45,7 +45,7 @@ def check_plugin_loads_quietly(case: PluginCase) -> None:
     if problems:
         raise CheckFailed(problems[0])
     if loaded.changed:
-        raise CheckFailed(f"loading it changes {loaded.changed[0]}; leave to the user what the whole process shares")
+        raise CheckFailed(f"loading it changes {loaded.changed[0]}; do not change state that the whole process shares")
 
 
 def check_plugin_imports_quietly(case: PluginCase) -> None:
@@ -120,7 +120,7 @@ def _loaded(case: PluginCase) -> Loaded:
     try:
         answer = answer_of(command, msgspec.json.encode(case.alone), environment=environment, timeout=SECONDS)
     except subprocess.TimeoutExpired as error:
-        raise CheckFailed(f"listing it takes more than {SECONDS:g} s; does it wait for something?") from error
+        raise CheckFailed(f"listing it takes more than {SECONDS:g} s; is it waiting for something?") from error
     except ProgramError as error:
         raise CheckFailed(f"listing it {error}") from error
     return msgspec.json.decode(answer, type=Loaded)

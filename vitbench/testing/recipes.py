@@ -60,7 +60,7 @@ def check_recipe_trains(case: RecipeCase) -> None:
     if changed != case.spec.trains:
         found = "changes" if changed else "does not change"
         says = f"the spec says trains={case.spec.trains}; correct one of them"
-        raise CheckFailed(f"fit {found} the model, and {says}{_few_images(case)}")
+        raise CheckFailed(f"fit {found} the model, but {says}{_few_images(case)}")
 
 
 def check_recipe_loss_falls(case: RecipeCase) -> None:
@@ -84,10 +84,10 @@ def check_recipe_seed(case: RecipeCase) -> None:
     _needs_training(case)
     first, again, other = (_Watched(case, seed=seed) for seed in (0, 0, 1))
     if not _same(first.state, again.state):
-        raise CheckFailed("the same seed gives other weights; draw from a generator that is seeded with run.seed")
+        raise CheckFailed("the same seed gives different weights; use a generator seeded with run.seed")
     # Where each epoch shows what the first has shown, such as all images at once, there is nothing to draw.
     if _same(first.state, other.state) and len(first.batches) > len(_Watched(case, epochs=1).batches):
-        raise CheckFailed("another seed gives the same weights; shuffle by a generator that is seeded with run.seed")
+        raise CheckFailed("another seed gives the same weights; shuffle with a generator seeded with run.seed")
 
 
 def check_recipe_budget(case: RecipeCase) -> None:
@@ -98,7 +98,8 @@ def check_recipe_budget(case: RecipeCase) -> None:
         raise Skip(f"it makes no passes in train mode{_few_images(case)}")
     if one > MOST_PASSES * TRAIN_IMAGES or not 2 * one < three <= 4 * one:
         raise CheckFailed(
-            f"1 epoch of {TRAIN_IMAGES} images shows the model {one} images, 3 epochs {three}; keep run.budget.epochs"
+            f"1 epoch of {TRAIN_IMAGES} images shows the model {one} images, 3 epochs {three}; respect "
+            "run.budget.epochs"
         )
 
 
@@ -139,8 +140,8 @@ def check_recipe_sees_its_split(case: RecipeCase) -> None:
         )
     if not _same(first, second):
         raise CheckFailed(
-            "images that data.train.index and data.val.index do not name change the weights; of each split read its "
-            "own images[index] alone"
+            "images that data.train.index and data.val.index do not name change the weights; read only "
+            "images[index] of each split"
         )
 
 
@@ -156,7 +157,7 @@ def check_recipe_leaves_flags(case: RecipeCase) -> None:
 def check_recipe_step(case: RecipeCase) -> None:
     """`step` gives a `TrainStep` with the optimiser of `fit`; taking it gives a finite loss and changes the weights."""
     if case.spec.step is None:
-        raise Skip("it says no step; training speed is measured by one of AdamW")
+        raise Skip("it declares no step; training speed is measured with a step of AdamW")
     _needs_training(case)
     model, (inputs, labels) = learner(case).train(), _inputs(case)
     step = _step_of(case, model)
@@ -168,14 +169,14 @@ def check_recipe_step(case: RecipeCase) -> None:
             raise CheckFailed(f"take of its step raised {raised(error)}") from error
         if type(loss) is not Tensor or loss.ndim or not loss.isfinite():
             found = f"a tensor {list(loss.shape)}" if isinstance(loss, Tensor) and loss.ndim else f"{loss!r:.60}"
-            raise CheckFailed(f"take of its step gave {found}; return the loss, one finite number")
+            raise CheckFailed(f"take of its step returned {found}; return the loss, one finite number")
     if all(map(torch.equal, before, model.parameters())):
         raise CheckFailed("take of its step changes no weight; it must do forward, loss, backward and optimizer.step()")
     used = _optimizers_of_fit(case)
     if used and type(step.optimizer).__name__ not in used:
         raise CheckFailed(
-            f"its step is one of {type(step.optimizer).__name__}, and fit takes those of {' and '.join(sorted(used))}; "
-            "let fit take the steps that step makes"
+            f"its step is one of {type(step.optimizer).__name__}, and fit takes those of "
+            f"{' and '.join(sorted(used))}; make fit take the steps that step returns"
         )
 
 
@@ -193,11 +194,13 @@ def check_recipe_resumes(case: RecipeCase) -> None:
         again = _Resumable(case, path)
     if not again.asked:
         raise CheckFailed("fit calls run.save, but never run.resume; see vitbench.training.TrainingState")
-    what = f"a training that goes on from step {step}"
+    what = f"a training that resumes at step {step}"
     if not _same(whole.state, again.state):
-        raise CheckFailed(f"{what} ends with other weights; save all that changes, by vitbench.training.TrainingState")
+        raise CheckFailed(
+            f"{what} ends with different weights; save all state that changes, with vitbench.training.TrainingState"
+        )
     if again.losses != whole.losses[len(whole.losses) - len(again.losses) :]:
-        raise CheckFailed(f"{what} logs another loss; save what an epoch's loss is the mean of, such as MeanLoss")
+        raise CheckFailed(f"{what} logs a different loss; save what an epoch's loss is the mean of, such as MeanLoss")
 
 
 def _step_of(case: RecipeCase, model: nn.Module) -> TrainStep:
@@ -208,7 +211,7 @@ def _step_of(case: RecipeCase, model: nn.Module) -> TrainStep:
     except Exception as error:
         raise CheckFailed(f"step raised {raised(error)}") from error
     if not isinstance(step, TrainStep):
-        raise CheckFailed(f"step gave {type(step).__name__}; return a vitbench.protocols.TrainStep")
+        raise CheckFailed(f"step returned {type(step).__name__}; return a vitbench.protocols.TrainStep")
     if not isinstance(step.optimizer, torch.optim.Optimizer):
         raise CheckFailed(
             f"the optimizer of its step is {type(step.optimizer).__name__}; make it a torch.optim.Optimizer"

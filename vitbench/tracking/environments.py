@@ -81,7 +81,7 @@ def cache_folder() -> Iterator[Path]:
     given = os.environ.get("VITBENCH_TRACK")
     default = Path(platformdirs.user_cache_dir("vitbench", appauthor=False)) / "track"
     folder = Path(given).expanduser().absolute() if given else default
-    with lock(folder, command="vitbench track", remedy="name another folder in VITBENCH_TRACK"):
+    with lock(folder, command="vitbench track", remedy="choose another folder in VITBENCH_TRACK"):
         try:
             yield folder
         finally:

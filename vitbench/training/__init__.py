@@ -1,6 +1,6 @@
-"""The pieces of a training loop, public, for recipes: a recipe is one straight-line function on these.
+"""The building blocks of a training loop, for recipes: a recipe is one straight-line function that uses them.
 
-``vitbench_recipes.supervised`` is the example to read and to fork.
+``vitbench_recipes.supervised`` is the example to read and fork.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Resume from what `state_dict` returned."""
         self._updates = state["updates"]
         for average, saved in zip(self._averages, state["averages"], strict=True):
             average.copy_(saved)

@@ -97,7 +97,7 @@ def read_card(path: str | Path) -> Card:
     try:
         return msgspec.convert(found, Card, strict=False)
     except msgspec.ValidationError as error:
-        raise UnusableError(f"checkpoint {path} says of its weights what cannot be used: {error}") from error
+        raise UnusableError(f"checkpoint {path} has unusable information about its weights: {error}") from error
 
 
 def _of_safetensors(path: Path) -> object:

@@ -84,7 +84,8 @@ def read_content(path: str | Path) -> Any:
     """Return what a checkpoint file holds, its tensors on the CPU.
 
     Raises:
-        UnusableError: the file is missing, cannot be read without pickle, or has other numbers than were written.
+        UnusableError: the file is missing, cannot be read without pickle, or has different numbers from those that were
+            written.
     """
     path = Path(path)
     if not path.is_file():
@@ -130,7 +131,7 @@ def read_state(path: str | Path, *, names: Collection[str] = ()) -> State:
         names: the names of the module's weights: what wrappers put before them is taken off.
 
     Raises:
-        UnusableError: the file is missing, cannot be read without pickle, or holds no state dict.
+        UnusableError: the file is missing, cannot be read without pickle, or contains no state dict.
     """
     content, taken = read_content(path), ""
     if isinstance(content, Mapping):
@@ -140,7 +141,7 @@ def read_state(path: str | Path, *, names: Collection[str] = ()) -> State:
             if others := [key for key in inside[1:] if key in _AVERAGED_UNDER]:
                 taken += f", not the averaged ones under {others[0]}"
     if not _has_tensors(content):
-        raise UnusableError(f"checkpoint {path} holds no state dict: it must map the names of weights to tensors")
+        raise UnusableError(f"checkpoint {path} contains no state dict: it must map the names of weights to tensors")
     # Beside weights there may be numbers, such as that of an epoch.
     tensors = {
         str(name): value for name, value in content.items() if isinstance(value, torch.Tensor) or is_extra(str(name))

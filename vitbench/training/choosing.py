@@ -15,10 +15,10 @@ __all__ = ["BestEpoch"]
 
 
 class BestEpoch:
-    """Keeps the weights of the best epoch, and says when no better one has come for long enough.
+    """Keeps the weights of the best epoch, and reports when there has been no better one for long enough.
 
-    Among epochs of equal accuracy the latest is kept. The validation accuracy of what is kept is too high, since it was
-    chosen by it; the test images are untouched.
+    Among epochs of equal accuracy, the latest is kept. Its validation accuracy is too high, since it was used for
+    choosing; the test images are untouched.
     """
 
     def __init__(self, model: nn.Module, *, keep: str, patience: int) -> None:
@@ -27,7 +27,7 @@ class BestEpoch:
         Args:
             model: on its device.
             keep: ``best``, or ``last``: then nothing is kept, and no method does anything.
-            patience: how many epochs without a better one end the training; 0: none do.
+            patience: number of epochs without a better one after which training ends; 0: never.
 
         Raises:
             UsageError: patience is asked for, and the last epoch's weights.
@@ -66,10 +66,10 @@ class BestEpoch:
             load_whole_state(self._model, self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is kept, for a training that may have to go on later."""
+        """Return the state, for a training that may be resumed later."""
         return {"val_top1": self._top1, "epoch": self._epoch, "since": self._since, "weights": self._weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Resume from what `state_dict` returned."""
         self._top1, self._epoch, self._since = state["val_top1"], state["epoch"], state["since"]
         self._weights = dict(state["weights"])

@@ -90,7 +90,7 @@ class EpochClock:
         """
         self._put_down()
         if not self._images:
-            raise ValueError("lap() ends an epoch, and no batch of one went through watch()")
+            raise ValueError("lap() ends an epoch, but no batch of one went through watch()")
         self._stop()
         self._earlier += self._seconds
         times = {

@@ -183,8 +183,8 @@ def _reader(model: nn.Module, sample: Tensor) -> Reader:
     name = _last_linear(model, sample)
     if not name:
         raise UsageError(
-            f"{_name(model)} has no features: it has no method features, and what it gives is not what a last linear "
-            "layer gives; see vitbench.training.features"
+            f"{_name(model)} has no features: it has no method features, and its output is not that of a last "
+            "linear layer; see vitbench.training.features"
         )
     return lambda images: _entering(model, name, images)
 
@@ -197,7 +197,7 @@ def _own_method(model: nn.Module) -> Reader | None:
 def _checked(found: object, images: Tensor, what: str) -> Tensor:
     if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(images) or not found.is_floating_point():
         shown = f"{found.dtype} {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-        raise UsageError(f"{what} gives {shown}; it must give one vector of numbers per image, [B, D]")
+        raise UsageError(f"{what} returned {shown}; it must return one vector of numbers per image, [B, D]")
     return found
 
 
@@ -256,7 +256,9 @@ def _entering(model: nn.Module, name: str, images: Tensor) -> Tensor:
     if again.shape != logits.shape or not torch.allclose(
         again, logits, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True
     ):
-        raise UsageError(f"{_name(model)} has no features: it gives something else than its last linear layer, {name}")
+        raise UsageError(
+            f"{_name(model)} has no features: it returns something other than its last linear layer, {name}"
+        )
     return _checked(seen[-1].flatten(1), images, f"{name} of {_name(model)}")
 
 

@@ -74,7 +74,7 @@ def convert(
 def _normalised(x: Tensor, how: Preprocess, in_channels: int) -> Tensor:
     """Turn images float32[B, C, h, w] in 0..1, which it may change, into a model's input."""
     if not channels_fit(x.shape[1], in_channels):
-        raise ValueError(f"images of {x.shape[1]} channels become no input of {in_channels}")
+        raise ValueError(f"images of {x.shape[1]} channels cannot become an input of {in_channels}")
     if x.shape[1] == 3 and in_channels == 1:
         x = torch.stack([weight * x[:, c] for c, weight in enumerate(LUMINANCE)]).sum(0).unsqueeze(1)
     if x.shape[1] != in_channels:
@@ -150,7 +150,7 @@ def _per_channel(values: Sequence[float], in_channels: int) -> tuple[float, ...]
     if len(values) == in_channels:
         return tuple(values)
     if not channels_fit(len(values), in_channels):
-        raise ValueError(f"{len(values)} values of mean and std do not normalise {in_channels} channels")
+        raise ValueError(f"{len(values)} values of mean and std cannot normalise {in_channels} channels")
     if in_channels == 1:
         return (sum(weight * value for weight, value in zip(LUMINANCE, values, strict=True)),)
     return tuple(values) * in_channels

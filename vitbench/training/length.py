@@ -87,5 +87,5 @@ class TrainingLength:
         return {"seconds": time.monotonic() - self._began}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Resume from what `state_dict` returned."""
         self._began = time.monotonic() - state["seconds"]

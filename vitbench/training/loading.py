@@ -42,7 +42,7 @@ class Resident:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Images to learn from."""
+    """Images to train on."""
 
     images: Tensor
     """uint8[B, C, H, W], on the device."""

@@ -31,7 +31,7 @@ _SMALLEST_SCALE = 2.0**-14
 
 
 class DivergedError(VitbenchError):
-    """The loss is no longer a number."""
+    """The loss is no longer finite."""
 
 
 def train_step(

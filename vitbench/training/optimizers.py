@@ -37,7 +37,7 @@ def named_optimizer(
     known: list[str] = timms.list_optimizers()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-        hint = f"near it: {', '.join(near)}" if near else "see timm.optim.list_optimizers()"
+        hint = f"similar names: {', '.join(near)}" if near else "see timm.optim.list_optimizers()"
         raise UsageError(f'there is no optimizer "{name}"; {hint}')
     if timms.get_optimizer_info(name).second_order:
         raise UsageError(f'optimizer "{name}" needs second derivatives, which no recipe takes')

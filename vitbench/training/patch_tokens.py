@@ -122,9 +122,7 @@ def token_layout(model: nn.Module, *, image_size: tuple[int, int], in_channels: 
     finally:
         model.train(was_training)
     if whole is not None and (whole.shape != found.shape or not torch.allclose(whole, found, rtol=1e-3, atol=1e-4)):
-        raise UsageError(
-            f"{name} computes more than its patch_embed, pos_embed, blocks and norm: it gives other tokens"
-        )
+        raise UsageError(f"{name} computes more than its patch_embed, pos_embed, blocks and norm, so its tokens differ")
     prefix = found.shape[1] - patches[0]
     _, grid = patch_grid(found.shape[1], image_size, prefix)
     return TokenLayout(prefix=prefix, grid=grid, width=found.shape[2])

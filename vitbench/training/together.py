@@ -26,8 +26,8 @@ def trainval(data: TrainVal) -> Split:
     if train.images.shape[1:] != val.images.shape[1:]:
         sizes = [f"{images.shape[2]}x{images.shape[3]}" for images in (train.images, val.images)]
         raise UsageError(
-            f"training images are cached at {sizes[0]}, to be cropped from, and validation images at {sizes[1]}: they "
-            "cannot be learned from together; put the validation images into the training split"
+            f"training images are cached at {sizes[0]}, to be cropped from, and validation images at {sizes[1]}, "
+            "so they cannot be used for training together; move the validation images into the training split"
         )
     images = np.concatenate([train.images[train.index], val.images[val.index]])
     return Split(images=images, index=np.arange(len(images)), labels=labels)

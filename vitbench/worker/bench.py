@@ -73,7 +73,7 @@ def recipe_step(cell: SpeedCell, catalog: Catalog) -> TrainStepMaker | None:
     offer = catalog.recipe(cell.recipe)
     target = offer.spec.step
     if target is None:
-        raise UnusableError(f"recipe {cell.recipe} has no step, which it did when this was planned")
+        raise UnusableError(f"recipe {cell.recipe} has no step, but it had one when this was planned")
     step = load_target(target)
 
     def build(text: str) -> nn.Module:
@@ -106,7 +106,9 @@ def recipe_step(cell: SpeedCell, catalog: Catalog) -> TrainStepMaker | None:
         made = call(step, {"model": model, "run": run})
         if not isinstance(made, TrainStep):
             kind = type(made).__name__
-            raise InvalidOutput(f"the step of recipe {cell.recipe} gave a {kind}; it must give a vitbench.TrainStep")
+            raise InvalidOutput(
+                f"the step of recipe {cell.recipe} returned a {kind}; it must return a vitbench.TrainStep"
+            )
         return made
 
     return make

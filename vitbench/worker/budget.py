@@ -78,7 +78,7 @@ def over_budget(planned: KeyedCell, recipe: RecipeSpec, steps: int) -> tuple[str
     if not isinstance(cell, QualityCell) or cell.budget is None or planned.baseline or not recipe.trains:
         return ()
     if allotted is None or not steps:
-        return (f"recipe {cell.recipe} takes no steps of a torch optimiser, so that the budget does not bound it",)
+        return (f"recipe {cell.recipe} takes no steps of a torch optimiser, so the budget cannot limit it",)
     if steps > allotted.steps and not cell.recipe_options.get("by_time"):
         return (f"recipe {cell.recipe} ignores the budget: it took {steps} steps of {allotted.steps}",)
     return ()

@@ -25,7 +25,7 @@ from vitbench.training.setup import reduced_dtype
 __all__ = ["CAST_AT_EACH_CALL", "CastWeights"]
 
 CAST_AT_EACH_CALL = (
-    "its weights are cast at each call, as autocast does: with weights that were cast once, a forward pass failed"
+    "its weights are cast at each call, as autocast does, because a forward pass with weights cast once failed"
 )
 
 _LAYERS = (

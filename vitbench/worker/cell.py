@@ -112,9 +112,9 @@ def _storable(result: CellResult) -> CellResult:
     except UnicodeEncodeError:
         return _storable(msgspec.convert(_whole_texts(msgspec.to_builtins(result)), CellResult))
     except (OverflowError, TypeError) as error:
-        raise VitbenchError(f"what the cell found cannot be stored: {reason_of(error)}") from error
+        raise VitbenchError(f"the results of the cell cannot be stored: {reason_of(error)}") from error
     if size > LARGEST:
-        raise UnusableError(f"its record would have {size / 1e6:.0f} MB, at most {LARGEST / 1e6:.0f} MB are kept")
+        raise UnusableError(f"its record would have {size / 1e6:.0f} MB; at most {LARGEST / 1e6:.0f} MB are stored")
     return result
 
 
@@ -127,7 +127,7 @@ def _whole_texts(value: Any) -> Any:
 
 
 def _check_code(planned: KeyedCell, catalog: Catalog) -> None:
-    """Refuse to run other code than the record would name.
+    """Refuse to run code other than what the record would name.
 
     Raises:
         UnusableError: a plugin was edited since the run was planned.
@@ -136,7 +136,7 @@ def _check_code(planned: KeyedCell, catalog: Catalog) -> None:
     for made_of in (planned.provenance.model, planned.provenance.recipe, *planned.provenance.others):
         if made_of and made_of.plugin in plugins and origin(plugins[made_of.plugin]).code_hash != made_of.code_hash:
             raise UnusableError(
-                f"the code of plugin {made_of.plugin} changed since the run was planned; run the same command again"
+                f"the code of plugin {made_of.plugin} has changed since the run was planned; run the same command again"
             )
 
 
@@ -151,7 +151,7 @@ def _check_weights(planned: KeyedCell, catalog: Catalog) -> None:
         return
     name, options = planned.cell.model, planned.cell.options
     if revision_of(f"model {name}", catalog.member(name), options, online=False) not in (wanted, ""):
-        raise UnusableError("its weights on the hub changed since the run was planned; run the same command again")
+        raise UnusableError("its weights on the hub have changed since the run was planned; run the same command again")
 
 
 def _limit_memory() -> None:

@@ -26,5 +26,5 @@ def check_compiled(*, since: int) -> None:
     """
     if graphs_compiled() == since:
         raise InvalidOutput(
-            "nothing was compiled: torch.compile found no graph in the model, and ran it as it is; drop --compile"
+            "nothing was compiled: torch.compile found no graph in the model and ran it unchanged; drop --compile"
         )

@@ -133,7 +133,7 @@ class FeatureCache:
             with np.errstate(over="ignore"):  # told in words
                 gathered.append(found.astype(self._type))
             if not np.isfinite(gathered[-1]).all():
-                raise UsageError("features exceed what float16 holds; compute in float32 or bfloat16")
+                raise UsageError("features exceed the range of float16; compute in float32 or bfloat16")
             done += len(found)
             if done - begin >= IMAGES_PER_FILE or done == len(rows):
                 part = rows[begin:done], np.concatenate(gathered)
@@ -150,7 +150,7 @@ class FeatureCache:
         except (OSError, StoreError) as error:
             self._keeps = False
             reason = error.strerror if isinstance(error, OSError) else error
-            self._say(f"its features are not kept in {self._root} ({reason}); the next run extracts them again")
+            self._say(f"its features are not stored in {self._root} ({reason}); the next run extracts them again")
 
     def _tick(self, share: float) -> None:
         if time.monotonic() - self._last_sign > SIGN_SECONDS:

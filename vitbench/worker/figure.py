@@ -48,8 +48,8 @@ PICTURES = 8
 """Images that a figure is offered: one of each class, where there are so many classes."""
 
 _LACKING: dict[FigurePart, str] = {
-    "predictions": "the training left no predictions",
-    "kept": "its recipe kept no tensors beside the weights",
+    "predictions": "the training stored no predictions",
+    "kept": "its recipe stored no tensors besides the weights",
 }
 """Why a figure that needs a part is skipped."""
 
@@ -87,7 +87,7 @@ def _drawn(
     """
     given: object = contract.call(load_target(spec.draw), {"subject": subject}, dict(cell.figure_options))
     if not isinstance(given, Iterable):
-        raise VitbenchError(f"figure {cell.figure} gave {type(given).__name__}, not several figures; yield each")
+        raise VitbenchError(f"figure {cell.figure} returned {type(given).__name__}, not several figures; yield each")
     figures: list[Grid | Matrix | Points] = []
     measured: list[Measurement] = []
     for one in given:
@@ -96,9 +96,9 @@ def _drawn(
         elif isinstance(one, (Grid, Matrix, Points)):
             figures.append(one)
         else:
-            raise VitbenchError(f"figure {cell.figure} gave {type(one).__name__}, not a figure or a Measurement")
+            raise VitbenchError(f"figure {cell.figure} returned {type(one).__name__}, not a figure or a Measurement")
     if not figures:
-        raise VitbenchError(f"figure {cell.figure} gave no picture; raise Skip with the reason where there is none")
+        raise VitbenchError(f"figure {cell.figure} returned no picture; raise Skip with the reason if there is none")
     return tuple(figures), tuple(measured)
 
 
@@ -110,7 +110,7 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
     try:
         splits = load_splits(info, limit=cell.of.limit, learns=False, judged=cell.of.split)
     except OSError as error:
-        raise Skip(f"its images are not in the cache {info.cache} any more; run the training again") from error
+        raise Skip(f"its images are no longer in the cache {info.cache}; run the training again") from error
     predictions = _predictions(job.trained.get(PREDICTIONS))
     shown = _predicted(splits, predictions)
     weights = weights_of(spec, cell.options, trains=trains)
@@ -152,7 +152,7 @@ def _subject(job: CellJob, catalog: Catalog, cell: FigureCell) -> FigureSubject:
 
 
 def _check_files(planned: KeyedCell) -> None:
-    """Refuse to show other weights than those that were scored.
+    """Refuse to show weights other than those that were scored.
 
     Raises:
         Skip: the file of an option of the model is gone, or another one.
@@ -165,7 +165,7 @@ def _check_files(planned: KeyedCell) -> None:
         try:
             same = sha256_of(Path(path)) == known
         except OSError as error:
-            raise Skip(f"its {option} {path} cannot be read any more: {error.strerror}") from error
+            raise Skip(f"its {option} {path} can no longer be read: {error.strerror}") from error
         if not same:
             raise Skip(f"its {option} {path} is not the file that was scored; run the training again")
 

@@ -83,7 +83,7 @@ class Hands:
             self._say(f"the saved state of a killed training is damaged ({error}); training starts over")
             return None
         if found.get("steps") != self._steps:
-            self._say("the saved state of a killed training is of another length; training starts over")
+            self._say("the saved state of a killed training is for a different length; training starts over")
             return None
         self._curve[:] = found["curve"]
         self._kept = found["kept"]
@@ -257,8 +257,8 @@ def _plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, (bytes, complex, torch.dtype, torch.device)):
         return value
     raise UsageError(
-        f"run.save: {where} is {type(value).__name__}; a checkpoint holds tensors, numbers, texts, None, and lists, "
-        "tuples and dicts of these"
+        f"run.save: {where} is {type(value).__name__}; a checkpoint may contain tensors, numbers, strings, None, "
+        "and lists, tuples and dicts of these"
     )
 
 

@@ -23,8 +23,8 @@ Outputs = tuple[tuple[int, ...], ...]
 """For each class of the data the outputs that mean it."""
 BY_NAME, BY_NUMBER = "by name", "by number"
 _REMEDY = (
-    "say which outputs mean which class with vitbench score --class-map FILE, or name the outputs with "
-    ":class_names=FILE, one line for each"
+    "map outputs to classes with vitbench score --class-map FILE, or name the outputs with :class_names=FILE, one "
+    "line per output"
 )
 
 
@@ -72,8 +72,8 @@ def match(data: Sequence[str], outputs: Sequence[Sequence[str]], count: int) -> 
     """
     if not any(outputs):
         if count != len(data):
-            classes = f"{count:,} class{'' if count == 1 else 'es'} that nothing names"
-            raise UnusableError(f"its head has {classes}, and the data have {len(data):,}; {_REMEDY}")
+            classes = f"{count:,} class{'' if count == 1 else 'es'} without a name"
+            raise UnusableError(f"its head has {classes}, but the data has {len(data):,}; {_REMEDY}")
         return (), ""
     known = _by_name(outputs)
     missing = [name for name in data if name not in known]
@@ -109,7 +109,7 @@ def match_map(
     """
     if unknown := [name for name in given if name not in data]:
         raise UnusableError(
-            f"the data have no class {_some(unknown)}, which the class map names.{_nearest(unknown, data)}"
+            f"the data has no class {_some(unknown)}, which the class map names.{_nearest(unknown, data)}"
         )
     if missing := [name for name in data if not given.get(name)]:
         raise UnusableError(f"the class map has no entry for {_some(missing)} of the data's {len(data):,} classes")
@@ -126,12 +126,12 @@ def _output(given: str | int, known: Mapping[str, Sequence[int]], count: int) ->
         output = _only(given, known)
         if number is not None and number != output and number < count:
             raise UnusableError(
-                f"{given} in the class map is the name of the head's output {output} and the number of another; write "
-                "the map as JSON, where names are in quotes and numbers are not"
+                f"{given} in the class map is the name of the head's output {output} and the number of another; "
+                "write the map as JSON, where names are quoted and numbers are not"
             )
         return output
     if number is None:
-        hint = _nearest([str(given)], known) if known else " Nothing names its classes: give their numbers, from 0"
+        hint = _nearest([str(given)], known) if known else " Its classes have no names: give their numbers, from 0"
         raise UnusableError(f"its head has no class {_some([str(given)])}, which the class map names.{hint}")
     if not 0 <= number < count:
         raise UnusableError(
@@ -165,7 +165,7 @@ def _check_distinct(pairs: Iterable[tuple[str, int]]) -> None:
     for name, output in pairs:
         if output in meant:
             both = f"the class {name} twice" if meant[output] == name else f"the classes {meant[output]} and {name}"
-            raise UnusableError(f"output {output} of its head is to mean {both}; an output means one class, once")
+            raise UnusableError(f"output {output} of its head is mapped to {both}; an output can mean only one class")
         meant[output] = name
 
 

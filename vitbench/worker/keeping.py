@@ -51,7 +51,7 @@ def keep_weights(
     now = dict(model.named_buffers())
     for name, buffer in before.items():
         if name in now and not torch.equal(now[name].cpu(), buffer.cpu()):
-            return f"kept without the buffer {name}, which training changed and the state dict leaves out"
+            return f"kept without the buffer {name}, which training changed but the state dict does not include"
     return ""
 
 
@@ -88,7 +88,7 @@ def with_kept_head(model: nn.Module, path: str, images: Tensor) -> nn.Module:
     linear.load_state_dict({name: tensor for name, tensor in state.items() if name != _BACKBONE})
     model = with_head(model, linear, images)
     if not torch.equal(_digest_of_others(model), state[_BACKBONE]):
-        raise UnusableError("the model's weights are not those that its head was learned on; run the training again")
+        raise UnusableError("the model's weights are not those that its head was trained on; run the training again")
     return model
 
 

@@ -129,7 +129,7 @@ def _call(offer: Offer[MetricSpec], subject: Subject, options: Mapping[str, Opti
                 else Scored(measurement=_complete(given, offer.spec), kept={})
             )
             if one.measurement.name in found:
-                raise ValueError(f'it gave "{one.measurement.name}" twice')
+                raise ValueError(f'it returned "{one.measurement.name}" twice')
             found[one.measurement.name] = one
         return list(found.values())
     except KeyboardInterrupt:
@@ -173,7 +173,9 @@ def _of_score(given: Score, offer: Offer[MetricSpec], subject: Subject) -> Score
     """
     unit = blank(offer.spec, given.name).unit
     if subject.predictions is None:
-        raise ValueError(f'it gave {type(given).__name__}, which needs predictions, and its "needs" does not name them')
+        raise ValueError(
+            f'it returned {type(given).__name__}, which needs predictions, and its "needs" does not name them'
+        )
     try:
         found = scored(given, subject.predictions, unit)
         return Scored(measurement=_complete(found.measurement, offer.spec), kept=found.kept)
@@ -204,7 +206,7 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
         TypeError, ValueError, msgspec.ValidationError: it is no measurement that the spec declares.
     """
     if not isinstance(given, Measurement):
-        raise TypeError(f"it gave {type(given).__name__} where Measurement is expected")
+        raise TypeError(f"it returned {type(given).__name__} where Measurement is expected")
     # msgspec checks types where it reads, not where a measurement is made.
     one = msgspec.convert(msgspec.to_builtins(given, enc_hook=_number), Measurement)
     told = blank(spec, one.name, one.unit)
@@ -246,6 +248,6 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
 def _number(value: object) -> int | float:
     """Return the number that a scalar of NumPy or torch holds."""
     if not hasattr(value, "__float__"):
-        raise TypeError(f"it gave {type(value).__name__} where a number is expected")
+        raise TypeError(f"it returned {type(value).__name__} where a number is expected")
     number = float(value)
     return int(number) if number.is_integer() else number

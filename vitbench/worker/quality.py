@@ -231,7 +231,7 @@ def _chosen_by(cell: QualityCell, recipe: RecipeSpec) -> tuple[str, ...]:
     if not (under := recipe.chooses_under(cell.recipe_options)):
         return ()
     name = cell.recipe.partition("/")[2]
-    return (f"{name} chooses by the validation images ({under}), so that scores on them are too high",)
+    return (f"{name} chooses by the validation images ({under}), so scores on them are too high",)
 
 
 def _some(split: Split, count: int) -> Split:
@@ -363,7 +363,7 @@ def _training_log(
     if earlier_seconds:
         warnings = [
             *warnings,
-            f"{earlier_seconds:.0f} s of it in attempts that were killed, which nothing observed",
+            f"{earlier_seconds:.0f} s of it in killed attempts, which were not observed",
         ]
     if known:
         warnings = [*warnings, f"the features of {known:,} images were extracted by an earlier run"]

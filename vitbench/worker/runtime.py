@@ -202,7 +202,7 @@ def check_precision(precision: Precision, device: str) -> None:
     if not device.startswith("cuda"):
         raise UnusableError(f"--precision tf32 needs a CUDA device, not {device}; use float32.")
     if torch.cuda.get_device_capability(torch.device(device)) < (8, 0):
-        raise UnusableError("--precision tf32 needs an Ampere GPU or a later one; use float32.")
+        raise UnusableError("--precision tf32 needs an Ampere or later GPU; use float32.")
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
         mean, std, source = own.mean, own.std, BY_SPEC
     elif trains:
         if any(given.get(name) for name in ("interpolation", "crop_fraction")):
-            raise UsageError(f"model {spec.name}: give mean and std with how its images are resized.")
+            raise UsageError(f"model {spec.name}: give mean and std together with how its images are resized.")
         mean, std, source = (), (), ""
     else:
         mean, std, source = PLAIN.mean, PLAIN.std, UNKNOWN
@@ -121,7 +121,7 @@ def weights_of(spec: ModelSpec, options: Mapping[str, OptionValue], *, trains: b
         )
     except ValueError as error:
         told = UsageError if source == BY_NAME or given else UnusableError
-        raise told(f"what is stated about the weights of model {spec.name} does not go together: {error}") from error
+        raise told(f"what is stated about the weights of model {spec.name} is inconsistent: {error}") from error
     stated = given.get("class_names")
     named = _read_names(str(stated)) if stated else card.class_names
     outputs: tuple[tuple[str, ...], ...] = tuple((name,) for name in named)
@@ -173,7 +173,7 @@ def _read_names(path: str) -> tuple[str, ...]:
         raise UnusableError(f"the class names {path} cannot be read as text: {reason}") from error
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if len(set(names)) < len(names):
-        raise UnusableError(f"the class names {path} hold a name twice; give one line for each output")
+        raise UnusableError(f"the class names {path} contain a name twice; give one line per output")
     return names
 
 
@@ -188,7 +188,7 @@ def names_of_spec(spec: ModelSpec, options: Mapping[str, OptionValue]) -> tuple[
         found = contract.call(load_target(spec.class_names), {}, spec.build_arguments(options))
         outputs = tuple((names,) if isinstance(names, str) else tuple(names) for names in found)
         if not all(isinstance(name, str) for names in outputs for name in names):
-            raise TypeError("it gives something that is not text")
+            raise TypeError("it returns something other than text")
     except Exception as error:
         raise ClassNamesError(f"its class_names cannot be used: {reason_of(error)}") from error
     return outputs

@@ -191,7 +191,7 @@ def test_images_of_another_version_are_not_mixed_in(tmp_path: Path) -> None:
     other = data("a", fingerprint="other")
     parts = [one("p4", "a", 300), one("p4", "b", 300), one("p8", "a", 200), one("p8", "b", 200)]
     board = only(write(tmp_path, *parts, one("p9", "a", 399, data=other), one("p9", "b", 399)))
-    assert board.left_out == ("a: 1 row is of other images than most, and not on this board",)
+    assert board.left_out == ("a: 1 row is from different images than most and not on this board",)
     assert {row.label: row.score is None for row in board.rows} == {"p4": False, "p8": False, "p9": True}
 
 
@@ -212,7 +212,7 @@ def test_lineages_have_boards_of_their_own(tmp_path: Path) -> None:
     first, second = boards
     assert [(row.label, row.score is not None) for row in first.rows] == [("p4", True), ("p8", True), ("p9", False)]
     assert [(each.dataset, each.reason) for each in first.rows[2].missing] == [
-        ("a", "only of other images, lineage archives")
+        ("a", "only on different images, lineage archives")
     ]
     assert [row.label for row in second.rows if row.score] == ["p9"]
 

@@ -220,28 +220,35 @@ def unknown(name: str) -> ModelSpec:
     ("resolve", "error", "words"),
     [
         (unknown, UsageError, "model zoo/mixer-s16: there is no mixer mixer-s16; there are mixer-s16 and mixer-b16"),
-        (lambda name: None, UnusableError, "could not be asked: TypeError: resolve returned NoneType, not a ModelSpec"),
+        (
+            lambda name: None,
+            UnusableError,
+            "could not be queried: TypeError: resolve returned NoneType, not a ModelSpec",
+        ),
         (
             lambda name: spec_of("mixer-b16"),
             UnusableError,
-            "could not be asked: ValueError: resolve gave the model mixer-b16 for mixer-s16; give the member of this n",
+            (
+                "could not be queried: ValueError: resolve returned the model mixer-b16 for mixer-s16; return the "
+                "member of that n"
+            ),
         ),
         (
             lambda name: spec_of("mixer-*", resolve="a:b"),
             UnusableError,
-            "could not be asked: ValueError: resolve gave the model mixer-* for mixer-s16; give the member of",
+            "could not be queried: ValueError: resolve returned the model mixer-* for mixer-s16; return the member of",
         ),
         (
             lambda name: spec_of(name, image_sizes=8),
             UnusableError,
-            "could not be asked: TypeError: model mixer-s16 has no field 'image_sizes'. Did you mean \"image_size\"?",
+            "could not be queried: TypeError: model mixer-s16 has no field 'image_sizes'. Did you mean \"image_size\"?",
         ),
         (
             lambda names: spec_of(names),
             UnusableError,
-            "asks for 'names', which it is not given. Did you mean \"name\"?",
+            "takes 'names', which it is not given. Did you mean \"name\"?",
         ),
-        ("no_such_module:resolve", UnusableError, "could not be asked: cannot import no_such_module:resolve"),
+        ("no_such_module:resolve", UnusableError, "could not be queried: cannot import no_such_module:resolve"),
     ],
 )
 def test_a_family_that_gives_no_member_is_told_in_one_line(
@@ -316,7 +323,7 @@ def test_names_of_the_largest_batch_are_vitbenchs_own(install: Install) -> None:
     catalog = loaded("mine")
     assert list(catalog.metrics) == ["mine/largest_batches"]
     assert [problem.error for problem in catalog.problems] == [
-        f'vitbench_metrics: metric {name} gives "{name}"; such names are those of the largest batch'
+        f'vitbench_metrics: metric {name} gives "{name}"; such names are reserved for the largest batch'
         for name in names[:2]
     ]
 

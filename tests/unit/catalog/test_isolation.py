@@ -119,7 +119,7 @@ def test_a_changed_module_path_is_told_and_stays(monkeypatch: pytest.MonkeyPatch
     with undone() as remarks:
         sys.path.insert(0, "/its/own")
     assert sys.path[0] == "/its/own"
-    assert remarks == ["changed the module path (sys.path); this is kept"]
+    assert remarks == ["changed the module path (sys.path); this was not undone"]
 
 
 def test_the_working_folder_is_put_back_even_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

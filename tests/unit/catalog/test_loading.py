@@ -87,8 +87,8 @@ BROKEN = {
         "validate",
         "vitbench_models: ValueError: model n: requires must be a tuple of texts",
     ),
-    "another type": (models('return ["net"]'), "validate", "vitbench_models: TypeError: gave str where ModelSpec"),
-    "one name twice": (models(f"return [{SPEC}, {SPEC}]"), "validate", 'gave the name "net" 2 times; none is used'),
+    "another type": (models('return ["net"]'), "validate", "vitbench_models: TypeError: returned str where ModelSpec"),
+    "one name twice": (models(f"return [{SPEC}, {SPEC}]"), "validate", 'returned the name "net" 2 times; none is used'),
     "a suite that is not there": (
         models('return ["/no/such/suite.toml"]', hook="vitbench_suites"),
         "validate",
@@ -142,7 +142,7 @@ def spec(name: str, fields: str = "") -> str:
         (spec("bad", "options={'depth': None}"), "model bad: option depth needs a type"),
         (spec("bad", "options={'depth': vitbench.Option(4, hlep='x')}"), "model bad: option depth has no field 'hlep'"),
         (spec("bad", "preprocess=vitbench.Preprocess(mean=(1.0,), std=(0.0,))"), "model bad: preprocess: std must be"),
-        ("'net'", "vitbench_models: TypeError: gave str where ModelSpec is expected"),
+        ("'net'", "vitbench_models: TypeError: returned str where ModelSpec is expected"),
         ("1 / 0", "vitbench_models: ZeroDivisionError"),
     ],
 )
@@ -198,8 +198,11 @@ NOTES = "\n@vitbench.hookimpl{marks}\ndef vitbench_notes():\n    yield 'a note'\
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("vitbench_api = 3\n" + GOOD + NOTES.format(marks=""), "needs contract 3, and this vitbench keeps 1"),
-        (GOOD + NOTES.format(marks="(optionalhook=True)"), "needs a later contract than 1, and this vitbench keeps 1"),
+        ("vitbench_api = 3\n" + GOOD + NOTES.format(marks=""), "needs contract 3, but this vitbench implements 1"),
+        (
+            GOOD + NOTES.format(marks="(optionalhook=True)"),
+            "needs a later contract than 1, but this vitbench implements 1",
+        ),
     ],
 )
 def test_a_hook_of_a_later_contract_is_left_out_with_a_warning(code: str, words: str, install: Install) -> None:
@@ -208,7 +211,7 @@ def test_a_hook_of_a_later_contract_is_left_out_with_a_warning(code: str, words:
     assert list(catalog.models) == ["later/net"]
     [problem] = catalog.problems
     assert (problem.stage, problem.severity) == ("register", "warning")
-    assert problem.error == f"the hook 'vitbench_notes' {words}; it is left out."
+    assert problem.error == f"the hook 'vitbench_notes' {words}; it is ignored."
 
 
 def test_a_hook_that_looks_misspelt_is_told_as_that_even_where_a_later_contract_is_declared(install: Install) -> None:
@@ -293,7 +296,7 @@ def test_a_package_of_a_later_contract_is_of_use_with_warnings() -> None:
     assert type(spec) is ModelSpec
     assert (spec.defaults, spec.declared["width"].minimum) == ({"width": 8}, 1)
     assert built(found) == LAYERS
-    keeps = "needs contract 2, and this vitbench keeps 1; it is left out"
+    keeps = "needs contract 2, but this vitbench implements 1; it is left out"
     assert [(problem.severity, problem.error) for problem in found.problems] == [
         ("warning", f"the hook 'vitbench_notes' {keeps}."),
         ("warning", f"vitbench_models: model mlp: option width: the field 'group' {keeps}"),

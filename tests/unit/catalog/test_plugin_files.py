@@ -175,5 +175,11 @@ def test_what_was_undone_is_not_fatal_unless_plugins_are_taken_strictly(tmp_path
 def test_a_file_stands_alone(tmp_path: Path) -> None:
     (tmp_path / "fake_sibling.py").touch()
     file = PluginFile(path=str(tmp_path / "fake_one.py"), shown="fake_one.py", source=b"import fake_sibling")
-    with pytest.raises(ModuleNotFoundError, match=r"a plugin file stands alone, fake_sibling.py beside it"):
+    with pytest.raises(
+        ModuleNotFoundError,
+        match=(
+            r"a plugin file must be self-contained, and fake_sibling.py "
+            r"next to it"
+        ),
+    ):
         load_file(file)

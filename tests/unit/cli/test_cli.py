@@ -274,12 +274,12 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["run", "--limit", "1.5"], "a fraction must be above 0 and at most 1, not 1.5"),
         (["run", "--limit", "0.0"], "a fraction must be above 0"),
         (["run", "--budget", "30x"], '"30x" is not a duration; write 90s, 15m, 1h30m or a number of seconds'),
-        (["run", "--budget", "5m", "--epochs", "2"], "--epochs and --budget both say how long models are trained"),
-        (["run", "--budget", "5m", "--speeds", "only"], "--speeds only trains none; drop one of the two"),
+        (["run", "--budget", "5m", "--epochs", "2"], "--epochs and --budget both set the training length"),
+        (["run", "--budget", "5m", "--speeds", "only"], "--speeds only trains nothing; drop one of them"),
         (["run", "--budget", "5m", "--shard", "1/2"], "a shard runs only some of its trainings; give their length"),
         (["run", "--shard", "3/2"], "there is no shard 3 of 2; they count from 1 to 2"),
-        (["run", "--split", "val", "--speeds", "only"], "--speeds only judges none; drop one of the two"),
-        (["run", "--limit", "many"], "'many' is neither a whole number nor a fraction with a dot"),
+        (["run", "--split", "val", "--speeds", "only"], "--speeds only evaluates nothing; drop one of them"),
+        (["run", "--limit", "many"], "'many' is neither an integer nor a fraction with a decimal point"),
         (["run", "--data", "pets"], '"pets" must be written NAME=PATH'),
         (["run", "--data", "pets="], '"pets=" must be written NAME=PATH'),
         (["run", "--data", "pets=a", "--data", "pets=b"], '"pets" is given twice'),
@@ -289,7 +289,7 @@ def test_the_version_is_the_packages(run: Run) -> None:
             ["ls"],
             "Missing argument 'KIND': models, datasets, recipes, metrics, figures, exporters, suites, plugins; or",
         ),
-        (["ls", "models", "scratch/vti*"], 'no models fit "scratch/vti*". Did you mean "scratch/vit"?'),
+        (["ls", "models", "scratch/vti*"], 'no models match "scratch/vti*". Did you mean "scratch/vit"?'),
         (
             ["ls", "--options", "supervisd"],
             'recipe, metric, figure or exporter is called "supervisd". Did you mean "supervised"?',
@@ -302,11 +302,11 @@ def test_the_version_is_the_packages(run: Run) -> None:
         (["ls", "modles"], "'modles' is not one of"),
         (["withdraw", "a", "b"], "Missing option '--reason'"),
         (["show", "a", "b", "c"], "at most a folder and an id"),
-        (["show", "--mistakes"], "--mistakes needs the ID of a training before it"),
+        (["show", "--mistakes"], "--mistakes must follow the ID of a training"),
         (["plugin"], "Missing command"),
         (["plugin", "nwe"], "No such command"),
         (["plugin", "new"], "Missing argument"),
-        (["plugin", "new", "a b"], '"a b" cannot name a package'),
+        (["plugin", "new", "a b"], '"a b" is not a valid package name'),
         (["plugins", "--no-plugin", "scrach"], 'no installed plugin is called "scrach". Did you mean "scratch"?'),
         (["plugins", "--plugin", "absent.py"], "plugin file absent.py cannot be read: No such file or directory"),
         (["leaderboard", "--format", "xml"], "'xml' is not one of"),
@@ -414,7 +414,7 @@ def test_a_new_plugin_is_written_once(run: Run, tmp_path: Path, monkeypatch: pyt
     assert code == 0
     assert all(Path(line).is_file() for line in out.splitlines())
     assert err == "Next: pip install -e 'vitbench-mine[test]' && pytest vitbench-mine\n"
-    words = "vitbench-mine holds files already, and nothing is overwritten; give another --path."
+    words = "vitbench-mine is not empty, and nothing is overwritten; choose another --path."
     assert run("plugin", "new", "mine") == (4, "", f"Error: {words}\n")
     err = run("plugin", "new", "mine", "--path", "o $HOME")[2]
     assert err == "Next: pip install -e 'o $HOME[test]' && pytest 'o $HOME'\n"

@@ -100,7 +100,7 @@ def test_a_result_is_withdrawn_once(run: Run, results: Path) -> None:
     code, out, err = run("withdraw", results, record.id[:12], "--reason", "wrong\x1b labels")
     assert (code, out) == (0, "")
     words = f"vit on digits, supervised, seed 0 ({record.id}) is withdrawn: wrong\\x1b labels."
-    assert err == f"{words} A vitbench run that asks for it runs it again.\n"
+    assert err == f"{words} The next vitbench run that includes it runs it again.\n"
     assert "withdrawn (digits, seed 0)" in run("leaderboard", results)[1]
     code, out, err = run("withdraw", results, record.id[:12], "--reason", "again")
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -204,8 +204,8 @@ def test_a_new_format_is_one_line_and_one_module(
         (["--readme", "{}"], 2, "is a directory"),
         (["--output", "{}"], 2, "is a directory"),
         (["--output", "{}/no/such/file"], 4, "cannot be written: No such file or directory"),
-        (["--plots", "--format", "csv"], 2, "leave out --format and --output"),
-        (["--plots", "--output", "{}/x"], 2, "leave out --format and --output"),
+        (["--plots", "--format", "csv"], 2, "drop --format and --output"),
+        (["--plots", "--output", "{}/x"], 2, "drop --format and --output"),
         (["--model", "vitt"], 2, 'no model of this leaderboard matches "vitt". Did you mean "vit"?'),
         (["--dataset", "cifar"], 2, 'no dataset of this leaderboard matches "cifar". There are: digits.'),
         (["--output", "{}/x.htm"], 2, 'no format has the suffix ".htm"'),
@@ -249,7 +249,7 @@ def test_a_new_picture_is_one_line_and_one_module(run: Run, results: Path, monke
     code, _, err = run("leaderboard", results, "--plots")
     assert (code, err.splitlines()[0]) == (
         0,
-        f"{old} belonged to an earlier leaderboard; removed.",
+        f"{old} belonged to an earlier leaderboard and was removed.",
     )
     names = sorted(each.name for each in (results / "plots").iterdir())
     assert names == ["fake.png", "fake.svg", "pareto.png", "pareto.svg"]
@@ -280,7 +280,9 @@ def test_pictures_of_an_earlier_leaderboard_are_removed_and_nothing_else(run: Ru
     code, _, err = run("leaderboard", results, "--plots")
     assert code == 0
     assert sorted(each.name for each in place.iterdir()) == sorted([*others, "pareto.png", "pareto.svg"])
-    assert err.splitlines()[:2] == [f"{place / name} belonged to an earlier leaderboard; removed." for name in stale]
+    assert err.splitlines()[:2] == [
+        f"{place / name} belonged to an earlier leaderboard and was removed." for name in stale
+    ]
 
 
 def test_what_cannot_be_made_changes_nothing(
@@ -316,7 +318,7 @@ def test_a_run_ends_with_table_sentence_and_page(end_of_run: Run, results: Path)
     assert code == 1
     assert out.startswith("digits\n")
     assert " is best with 94.4 % top1" in out
-    assert f"The page of this leaderboard: {page}" in err.splitlines()
+    assert f"Leaderboard page: {page}" in err.splitlines()
     assert page.read_text() == "<!doctype html>"
     command = err.splitlines()[-1].split("`")[1]
     assert shlex.split(command) == ["vitbench", "leaderboard", str(results), "--format", "md"]

@@ -26,7 +26,7 @@ def test_a_limit_is_images_or_with_a_dot_a_share(text: str | None, value: float 
 
 @pytest.mark.parametrize("text", ["0", "-1", "0.0", "1.01", "1e3", "many", "nan", ".", "inf"])
 def test_no_other_limit_is_taken(text: str) -> None:
-    with pytest.raises(click.BadParameter, match=r"neither a whole number nor|must be"):
+    with pytest.raises(click.BadParameter, match=r"neither an integer nor|must be"):
         limit(text)
 
 
@@ -50,7 +50,7 @@ def results(folder: Path, page: str | Exception) -> Any:
 
 
 def test_the_page_lies_in_the_results_folder(tmp_path: Path) -> None:
-    assert write_page(results(tmp_path, "<p>é</p>")) == f"The page of this leaderboard: {tmp_path}/leaderboard.html"
+    assert write_page(results(tmp_path, "<p>é</p>")) == f"Leaderboard page: {tmp_path}/leaderboard.html"
     assert (tmp_path / "leaderboard.html").read_text(encoding="utf-8") == "<p>é</p>"
 
 

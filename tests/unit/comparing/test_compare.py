@@ -311,7 +311,7 @@ def test_options_tell_models_apart(tmp_path: Path) -> None:
     found = compare_models(folder, ("scratch/a:patch_size=4", "a:patch_size=2"))
     assert [row.model for row in (only(found).first, only(found).second)] == ["a:patch_size=4", "a:patch_size=2"]
     assert "Options: A patch_size=4; B patch_size=2." in only(found).notes
-    with pytest.raises(UsageError, match="means several models"):
+    with pytest.raises(UsageError, match="matches several models"):
         compare_models(folder, ("scratch/a", "a:patch_size=2"))
 
 

@@ -139,7 +139,7 @@ def test_speeds_of_other_names_stay_as_they_are_stored(tmp_path: Path, lab: Lab)
     measured = {speed.metric for speed in pair.speeds if speed.measured}
     assert measured == {"throughput", "latency_p50", "train_throughput"}
     assert {speed.finding for speed in pair.speeds if speed.metric not in measured} == {"better"}
-    assert any(note.endswith("as they are stored: zeta, my_p50, steps.") for note in pair.notes)
+    assert any(note.endswith("as stored: zeta, my_p50, steps.") for note in pair.notes)
 
 
 def test_it_says_how_far_it_is_while_it_measures(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,8 +174,8 @@ def test_a_worker_that_fails_costs_its_own_figure(tmp_path: Path, lab: Lab) -> N
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("machine", "another machine", rf"with machine {f.MACHINE}, and this is another machine"),
-        ("torch", "2.16.0", r"with torch 2\.15\.0, and this is 2\.16\.0"),
+        ("machine", "another machine", rf"with machine {f.MACHINE}, but this is another machine"),
+        ("torch", "2.16.0", r"with torch 2\.15\.0, but this is 2\.16\.0"),
         ("refusal", "--device cuda: torch finds no CUDA device", r"of device cpu, .*: --device cuda: torch finds no"),
     ],
 )
@@ -199,7 +199,7 @@ def test_one_model_is_not_measured_against_itself(tmp_path: Path, lab: Lab) -> N
 def test_nothing_imported_is_run(tmp_path: Path, lab: Lab) -> None:
     theirs = [msgspec.structs.replace(record, source="alice") for record in c.speeds("resnet18", 1000)]
     folder = open_folder(c.write(tmp_path, c.speeds("vit", 1000), theirs))
-    with pytest.raises(NotComparableError, match="nothing imported is run"):
+    with pytest.raises(NotComparableError, match="imported results are never rerun"):
         remeasure(compare_models(folder, ("vit", "resnet18 (from alice)")), silent)
     assert lab.asked == []
 

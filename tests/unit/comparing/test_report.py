@@ -111,10 +111,8 @@ def test_a_comparison_of_what_no_seed_changes_says_nothing_of_seeds(tmp_path: Pa
 def test_what_would_resolve_it_is_said(tmp_path: Path) -> None:
     words = text(models(tmp_path, c.quality("a", GOOD), c.quality("b", NEAR)))
     assert "Whether top1 differs is not resolved: b has 0.5 points less" in words
-    assert "These 400 images resolve gaps from 1.5 points between models that disagree so often" in words
-    assert (
-        "a true gap of the size seen would take about 3,100 images to be found in nearly four tries of five." in words
-    )
+    assert "These 400 images resolve gaps from 1.5 points between models that disagree this often" in words
+    assert "a true gap of the size seen would take about 3,100 images to be detected in nearly 80 % of cases." in words
     assert words.endswith("Outcome: not resolved (exit code 13).")
 
 
@@ -128,8 +126,8 @@ def test_of_several_seeds_the_larger_error_is_named(tmp_path: Path, starts: tupl
     ]
     words = text(models(tmp_path, *parts))
     assert "top1: means over 2 and 2 seeds; the test counts the errors of images and of seeds." in words
-    assert f"{advice} would help first" in words
-    assert "in a larger share of its seeds" in words
+    assert f"{advice} would help most" in words
+    assert "more often over its seeds" in words
 
 
 def test_too_few_images_are_said_to_be_too_few(tmp_path: Path) -> None:
@@ -304,7 +302,7 @@ def test_two_models_of_one_name_are_said_to_be_two(tmp_path: Path) -> None:
         for size in (2, 4)
     ]
     words = text(compare_folders(*folders))
-    assert "two models of one name: A scratch/net:patch_size=2, B scratch/net:patch_size=4." in words
+    assert "two different models with the same name: A scratch/net:patch_size=2, B scratch/net:patch_size=4." in words
     assert "--model with that name compares them anyway." in words
     assert "Verdict: B is a different model from A." in words
 

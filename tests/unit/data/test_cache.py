@@ -756,10 +756,10 @@ def test_processes_that_fill_the_cache_at_once_agree(tmp_path: Path) -> None:
         ({"labels": {"train": np.array([0.0, 1.0]), "test": np.array([0, 1])}}, "of shape [N], not float64[2]"),
         ({"labels": {"train": np.eye(6, 2, dtype=int), "test": np.array([0, 1])}},
          "train labels must be int64[N], one class each, not int64[6, 2]; several labels per image are"),
-        ({"labels": {"train": np.zeros(6, int), "test": np.array([0, 1, 0, 1])}}, "images are of one class, 'cat'"),
+        ({"labels": {"train": np.zeros(6, int), "test": np.array([0, 1, 0, 1])}}, "images have the same class, 'cat'"),
         ({"labels": {"train": np.array([0, 1]), "test": np.array([], int)}}, "there are no test images"),
         ({"labels": {n: np.zeros(4, int) for n in ("train", "test")}, "names": {"train": ("cat",), "test": ("cat",)}},
-         "has one class only, 'cat'"),
+         "has only one class, 'cat'"),
         ({"names": {"train": ("cat", "dog"), "test": ("cat", "emu")}},
          "the classes of train and test differ: class 'dog' only in train, class 'emu' only in test"),
     ],
@@ -892,7 +892,7 @@ def test_images_that_cannot_be_read_are_left_out_where_that_is_asked_for(batches
     assert info.sizes == {"train": 297, "test": 4}
     assert np.array_equal(_read(info, "train-images"), np.array(whole.images["train"])[kept])
     assert np.array_equal(_read(info, "train-labels"), kept % 2)
-    assert (info.left_out, info.doubts) == (3, ("3 of 304 images cannot be read and are left out",))
+    assert (info.left_out, info.doubts) == (3, ("3 of 304 images cannot be read and are skipped",))
     assert info.notes[-1].startswith("left out: 3 of 304 images cannot be read: /pets/cat/1.jpg: truncated; ")
     without = Toy([whole.images["train"][row] for row in kept], whole.images["test"])
     without.labels["train"] = kept % 2
@@ -1028,8 +1028,8 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("error", "download", "reason"),
     [
-        (FileNotFoundError("no folder x"), False, "not found (no folder x); say where it is with --data toy=PATH"),
-        (OSError("no way"), True, "cannot be downloaded (no way); say where it is with --data toy=PATH"),
+        (FileNotFoundError("no folder x"), False, "not found (no folder x); give its location with --data toy=PATH"),
+        (OSError("no way"), True, "cannot be downloaded (no way); give its location with --data toy=PATH"),
         (ValueError("a bad\nfile"), False, "a bad file"),
         (KeyError("data"), False, "plugin toys failed: KeyError: 'data'"),
     ],

@@ -23,7 +23,7 @@ def test_data_without_copies_say_nothing() -> None:
 def test_copies_are_counted_by_kind_in_one_note() -> None:
     notes, of_test, of_val = copies([_read("train", "aabcd", "00101"), _read("test", "beeaa", "11100")])
     assert notes == (
-        "equal pixel for pixel: 1 of 5 training images are copies of others in train; "
+        "identical pixel by pixel: 1 of 5 training images are copies of others in train; "
         "3 of 5 test images are also in train; 2 of 5 test images are copies of others in test",
     )
     assert of_test == ("3 of 5 test images are also in train",)
@@ -43,11 +43,11 @@ def test_an_image_under_two_labels_is_told() -> None:
     [note], of_test, of_val = copies([_read("train", "aabc", "0101"), _read("test", "de", "01")])
     assert note.endswith("; 1 image has more than one label")
     assert of_test == ()
-    assert "2 of 4 training images have a copy with another label" in of_val
+    assert "2 of 4 training images have a copy with a different label" in of_val
     [note], of_test, of_val = copies([_read("train", "ab", "01"), _read("test", "abc", "100")])
     assert note.endswith("; 2 images have more than one label")
-    assert of_test == ("2 of 3 test images are also in train", "2 of 3 test images have a copy with another label")
-    assert of_val == ("2 of 2 training images have a copy with another label",)
+    assert of_test == ("2 of 3 test images are also in train", "2 of 3 test images have a copy with a different label")
+    assert of_val == ("2 of 2 training images have a copy with a different label",)
 
 
 def test_a_few_copies_are_said_and_mark_nothing() -> None:
@@ -55,7 +55,7 @@ def test_a_few_copies_are_said_and_mark_nothing() -> None:
     digests = np.random.default_rng(0).integers(0, 256, (1001, 32), dtype=np.uint8)
     train = Read(name="train", labels=np.zeros(2, np.int64), digests=digests[:2])
     test = Read(name="test", labels=np.zeros(1000, np.int64), digests=digests[1:])
-    assert copies([train, test]) == (("equal pixel for pixel: 1 of 1,000 test images are also in train",), (), ())
+    assert copies([train, test]) == (("identical pixel by pixel: 1 of 1,000 test images are also in train",), (), ())
 
 
 def test_what_came_out_is_one_note_over_both_splits() -> None:

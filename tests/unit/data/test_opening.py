@@ -48,8 +48,8 @@ def _rows(opened: OpenedSet) -> dict[str, list[int]]:
     [
         ({"train": 8, "val": 3, "test": 4}, {"train": 8, "val": 3, "test": 4}, ""),
         ({"train": 8, "test": 4}, {"train": 8, "test": 4}, ""),
-        ({"train": 8, "val": 3}, {"train": 8, "test": 3}, "no test split: the validation split is the test split, and "
-         "validation images are cut from train"),
+        ({"train": 8, "val": 3}, {"train": 8, "test": 3}, ("no test split: the validation split is the test split, "
+        "and validation images are taken from train")),
         ({"val": 3}, {"test": 3}, "no test split: the validation split is the test split"),
         ({"test": 3}, {"test": 3}, ""),
         ({"val": 3, "test": 4}, {"test": 4}, "no training split: the validation split is not used"),
@@ -75,7 +75,7 @@ def test_images_without_a_test_split_are_split_where_a_model_learns_and_else_all
     assert [len(rows["train"]), len(rows["test"])] == [9, 2]
     assert [train.labels[rows[split.name]].tolist() for split in cut.splits] == [s.labels.tolist() for s in cut.splits]
     assert cut.notes[:2] == (
-        "no test split: one was made here: stratified, seed 0, 9 training and 2 test images",
+        "no test split: one was created here: stratified, seed 0, 9 training and 2 test images",
         "no test image for 1 of 3 classes that have a single image: 'c'",
     )
     assert _rows(whole) == {"test": list(range(11))}

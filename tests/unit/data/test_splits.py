@@ -188,7 +188,7 @@ def test_where_validation_images_are_judged_no_file_of_the_test_split_is_opened(
 
 def test_data_without_validation_images_have_nothing_else_to_judge_models_on(tmp_path: Path) -> None:
     none = np.array([], int)
-    with pytest.raises(UnusableError, match=r"dataset toy: it has test images alone, .* \(--split test\)"):
+    with pytest.raises(UnusableError, match=r"dataset toy: it has only test images, .* \(--split test\)"):
         load_splits(_cached(tmp_path, none, np.array([0, 1])), limit=None, learns=False, judged="val")
     with pytest.raises(UsageError, match="none is left for validation"):
         load_splits(_cached(tmp_path, np.array([0, 1]), np.array([0, 1])), limit=None, learns=False, judged="val")

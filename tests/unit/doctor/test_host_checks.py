@@ -54,7 +54,7 @@ class TestCores:
     def test_less_than_one_core_stops_even_one_thread(self) -> None:
         check = host_checks.cores_check(affinity=8, processors=8, quota=0.4, usable=1)
         assert not is_well(check)
-        assert check.found == "1 usable of 8; the quota is 0.4: even one thread is stopped for 60% of the time"
+        assert check.found == "1 usable of 8; the quota is 0.4: even one thread is throttled for 60% of the time"
 
 
 class TestThreads:
@@ -62,7 +62,7 @@ class TestThreads:
     def test_no_more_than_the_cores_is_well(self, default: int) -> None:
         check = host_checks.threads_check(default=default, usable=2, variable=None)
         assert is_well(check)
-        assert check.found == f"torch starts {default} by itself; a run takes 2 unless --threads says otherwise"
+        assert check.found == f"torch starts {default} by itself; a run uses 2 unless --threads is given"
 
     def test_more_than_the_cores(self) -> None:
         check = host_checks.threads_check(default=8, usable=2, variable="8")

@@ -23,12 +23,12 @@ def test_the_text_has_the_class_first_then_a_line_a_check_with_its_advice_below(
         " !  noise floor  blocks vary by 6.2%",
         "                 -> Compare speeds in lockstep.",
         "",
-        "1 of 2 checks found something.",
+        "1 of 2 checks found a problem.",
     ]
 
 
 def test_the_text_of_a_good_machine_says_so() -> None:
-    assert as_text(examined(WELL)).splitlines()[-1] == "All is well: 1 checks."
+    assert as_text(examined(WELL)).splitlines()[-1] == "1 checks, no problems found."
 
 
 def test_long_findings_are_wrapped_under_themselves_and_tear_no_path() -> None:

@@ -94,7 +94,7 @@ def test_a_damaged_note_is_none(answers: list[float], cache: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_one_line(answers: list[float], cache: Path) -> None:
     cache.write_text("a file")
-    with pytest.raises(UnusableError, match=r"^what this machine resolves cannot be kept: "):
+    with pytest.raises(UnusableError, match=r"^what this machine resolves cannot be stored: "):
         measure_speeds("cpu")
 
 

@@ -134,7 +134,7 @@ def test_a_silent_process_is_taken_for_stuck(
 ) -> None:
     monkeypatch.setattr(local, "SILENCE_SECONDS", 2.0)
     ending = run(executor, "sleep", str(tmp_path / "pid"), timeout=None)
-    assert (ending.kind, ending.reason) == ("timeout", "no sign of life for 2 s")
+    assert (ending.kind, ending.reason) == ("timeout", "no heartbeat for 2 s")
 
 
 def test_grandchildren_end_with_the_process_even_if_they_ignore_sigterm(

@@ -1,4 +1,4 @@
-"""A log has a bound, and keeps how it begins and the last words."""
+"""A log has a bound, and keeps how it begins and the last output."""
 
 from __future__ import annotations
 

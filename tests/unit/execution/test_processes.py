@@ -100,7 +100,7 @@ def test_a_program_that_fails_says_how_and_its_last_words() -> None:
     script = "import sys; sys.exit('first\\nno such thing')"
     with pytest.raises(ProgramError) as raised:
         answer_of([sys.executable, "-c", script], b"", environment={}, timeout=PATIENCE)
-    assert str(raised.value) == "ended with exit code 1; its last words: no such thing"
+    assert str(raised.value) == "ended with exit code 1; last output: no such thing"
     assert raised.value.words == "no such thing"
 
 

@@ -95,7 +95,7 @@ def test_a_second_export_replaces_its_own_files_and_no_others(results: ExportedR
 def test_a_folder_of_others_is_left_alone(results: ExportedResults, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("x")
     write = offer(lambda output: (output / "a").write_text("2") and None)
-    with pytest.raises(UsageError, match=r"holds other files, such as thesis\.tex; name another --output, or"):
+    with pytest.raises(UsageError, match=r"holds other files, such as thesis\.tex; choose another --output, or"):
         write_export(write, results, tmp_path, {})
     assert [path.name for path in write_export(write, results, tmp_path, {}, force=True).paths] == ["a"]
     assert (tmp_path / "thesis.tex").read_text() == "x"
@@ -108,7 +108,11 @@ def breaks(output: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "error", "words"),
     [
-        (lambda output: (output / "link").symlink_to("/etc/passwd"), UnusableError, "is not a file but a link"),
+        (
+            lambda output: (output / "link").symlink_to("/etc/passwd"),
+            UnusableError,
+            "is a link or a device, not a file",
+        ),
         (lambda output: None, UsageError, "there is nothing that mine/it could export"),
         (breaks, UnusableError, "exporter mine/it failed: KeyError"),
         (lambda results: 3, UnusableError, "write must return notes"),
@@ -134,8 +138,8 @@ def failed_alone(folder: Path) -> None:
     [
         (["timm-cvs", "{good}"], 2, 'unknown exporter "timm-cvs". Did you mean "timm-csv"?'),
         (["timm-csv:decimals=3", "{good}"], 2, 'has no option "decimals"'),
-        (["timm-csv", "{empty}"], 4, "holds no results; name the folder that vitbench run wrote to"),
-        (["timm-csv", "{failed}"], 2, "has nothing to export: no cell ended well; see `vitbench show"),
+        (["timm-csv", "{empty}"], 4, "contains no results; give the folder that vitbench run wrote to"),
+        (["timm-csv", "{failed}"], 2, "has nothing to export: no cell succeeded; see `vitbench show"),
         (["hugging-face:datasets=digits", "{good}"], 2, 'needs NAME:OWNER/NAME, not "digits"'),
         (["hugging-face:datasets=mnist:a/b", "{good}"], 2, 'no results on "mnist"; there are those on digits'),
     ],

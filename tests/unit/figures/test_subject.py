@@ -30,7 +30,7 @@ def test_the_maps_of_a_model_are_watched_in_the_block() -> None:
 
 def test_a_model_that_cannot_be_watched_is_a_reason_to_skip() -> None:
     subject = subject_of(CONVOLUTIONAL)
-    with pytest.raises(Skip, match="this model has no attention that can be watched"), subject.maps():
+    with pytest.raises(Skip, match="this model has no attention that can be recorded"), subject.maps():
         called(subject)
     net = nn.Linear(2, 2)
     net._orig_mod = nn.Linear(2, 2)  # as what torch.compile gives

@@ -127,7 +127,7 @@ def test_what_cannot_be_tested_says_why(tmp_path: Path) -> None:
         reasons.append(result.pairs[0].reason)
     assert reasons == [
         "top1 of p4 is invalid",
-        "what top1 is of single images is not stored of both",
+        "the top1 of single images is not stored for both",
         "2 rows are called p4",
     ]
 

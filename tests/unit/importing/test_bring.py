@@ -125,7 +125,7 @@ def test_the_same_again_changes_nothing_and_several_sources_stand_side_by_side(t
     _, board = read_results(mine)
     assert [row.source for row in board.rows] == ["alice", "bob"]
     # What was imported is not passed on as one's own.
-    with pytest.raises(StoreError, match="no result of its own"):
+    with pytest.raises(StoreError, match="no results of its own"):
         bring(mine, tmp_path / "third")
 
 

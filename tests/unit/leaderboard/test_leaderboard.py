@@ -51,11 +51,11 @@ def test_the_newest_attempt_of_an_id_counts_whatever_its_code():
 
 def test_a_newer_failure_takes_the_row_away_and_stands_in_failed():
     good = f.quality("vit", 340)
-    board = build([good, f.record(good.planned, status="timeout", reason="no sign of life for 600 s")], [], "top1")
+    board = build([good, f.record(good.planned, status="timeout", reason="no heartbeat for 600 s")], [], "top1")
     assert board.rows == ()
     [failure] = board.failed
     assert (failure.model, failure.dataset, failure.kind) == ("vit", "digits", "quality")
-    assert (failure.status, failure.reason) == ("timeout", "no sign of life for 600 s")
+    assert (failure.status, failure.reason) == ("timeout", "no heartbeat for 600 s")
 
 
 @pytest.mark.parametrize("status", ["failed", "timeout", "oom", "crashed", "skipped", "invalid", "interrupted"])

@@ -49,7 +49,7 @@ def test_a_checkpoint_of_the_same_data_has_not_seen_the_test_split_and_of_anothe
     assert overlap("cifar10", "0" * 64, published) == ""
     tested = data("cifar10", "", title="cifar10 (unverified, ab)")
     assert overlap("cifar10", tested.fingerprint, tested) == ""
-    assert "another state of cifar10" in overlap("cifar10", "0" * 64, tested)
+    assert "a different version of cifar10" in overlap("cifar10", "0" * 64, tested)
     assert overlap("cifar10", "0" * 64, tested, limited=True) == ""  # a part of it has a fingerprint of its own
 
 

@@ -105,7 +105,7 @@ def test_the_older_of_quality_and_speed_is_left_out_and_it_is_said() -> None:
     [row] = board.rows
     assert ("top1" in row.metrics, "throughput" in row.metrics) == (False, True)
     [sentence] = board.left_out
-    assert sentence.startswith("vit: its quality is left out, which was measured with other code of the model")
+    assert sentence.startswith("vit: its quality is left out: it was measured with different code of the model")
     board = build([*f.speed("vit"), *later([f.quality("vit", 340)], **new)], [], "top1")
     [row] = board.rows
     assert ("top1" in row.metrics, "throughput" in row.metrics) == (True, False)
@@ -123,7 +123,7 @@ def test_the_speed_of_another_code_of_the_recipe_is_left_out_and_that_of_inferen
     [row] = board.rows
     assert {"top1", "throughput"} <= row.metrics.keys()
     assert "train_throughput" not in row.metrics
-    assert "other code of the recipe" in board.left_out[0]
+    assert "different code of the recipe" in board.left_out[0]
 
 
 def test_a_code_that_has_both_stays_beside_halves_of_others() -> None:

@@ -121,8 +121,8 @@ def test_the_last_bit_of_a_reduced_precision_is_rounding(precision: str, unit: f
 def test_chance() -> None:
     (finding,), warnings = audited(Net(lambda net, logits: logits + torch.randn(logits.shape)))
     assert finding.startswith("predictions are not deterministic: ")
-    assert finding.endswith(" of 128 images got another class in a second pass")
-    assert warnings == ("evaluation drew from or reset torch's random numbers",)
+    assert finding.endswith(" of 128 images got a different class in a second pass")
+    assert warnings == ("evaluation used or reset torch's random number generator",)
 
 
 @pytest.mark.parametrize("images", [300, 12])
@@ -159,7 +159,7 @@ def test_random_numbers_that_change_nothing_are_a_warning(draw: Callable[[], obj
         draw()
         return logits
 
-    assert audited(Net(disturb)) == ((), ("evaluation drew from or reset torch's random numbers",))
+    assert audited(Net(disturb)) == ((), ("evaluation used or reset torch's random number generator",))
 
 
 def test_the_audit_itself_leaves_the_generator_as_it_was() -> None:
@@ -207,7 +207,7 @@ class TestMemory:
             return 0.001 if seen else 0.009
 
         assert faults(self.model(seconds, work)) == (
-            "inputs seen before run 9.0 times faster than fresh ones: the model keeps results",
+            "inputs seen before run 9.0 times faster than fresh ones: the model caches results",
         )
 
     def test_a_model_that_knows_a_tensor_by_its_identity_is_found(self, work: Callable[[float], None]) -> None:
@@ -224,5 +224,5 @@ class TestMemory:
     def test_the_real_clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(time, "perf_counter_ns", CLOCK)
         [finding] = faults(known_models.Caching(0.01, size=1000, **SHAPE))
-        assert finding.endswith("times faster than fresh ones: the model keeps results")
+        assert finding.endswith("times faster than fresh ones: the model caches results")
         assert faults(known_models.Sleeper(0.005, **SHAPE)) == ()

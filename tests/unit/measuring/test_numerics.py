@@ -157,7 +157,9 @@ def test_the_words() -> None:
     variant[:7] = variant[:7].roll(1, dims=1)
     sentence = disagreement(compared(variant))
     assert sentence is not None
-    assert sentence.startswith("this variant disagrees with float32: 7 of 128 images get another class, the largest ")
+    assert sentence.startswith(
+        "this variant disagrees with float32: 7 of 128 images get a different class, the largest "
+    )
     assert sentence.endswith("% of the logits' spread (tolerance 10%)")
     sentence = disagreement(compared(variant, real_images=False, precision="float32"))
     assert sentence is not None

@@ -91,7 +91,7 @@ class TestPredict:
             predict(nn.Flatten(0, 2), [torch.zeros(4, 3, 1, 4)])
 
     def test_what_is_no_tensor_is_refused(self) -> None:
-        with pytest.raises(InvalidOutput, match="the model gave a tuple"):
+        with pytest.raises(InvalidOutput, match="the model returned a tuple"):
             predict(Pair(), [torch.zeros(4, 3)])
 
     def test_no_images(self) -> None:

@@ -210,33 +210,37 @@ IMAGES = torch.zeros(2, 3, 4, 4)
     [
         (
             (torch.zeros(2, 10), None),
-            "the model gave a tuple; it must give a plain tensor of logits: return its first item, if these are the "
+            "the model returned a tuple; it must return a plain tensor of logits: return its first item, if these "
+            "are the "
             "logits",
         ),
         (
             SimpleNamespace(logits=torch.zeros(2, 10)),
-            "the model gave a SimpleNamespace; it must give a plain tensor of logits: return output.logits",
+            "the model returned a SimpleNamespace; it must return a plain tensor of logits: return output.logits",
         ),
         (
             OrderedDict(logits=torch.zeros(2, 10)),
-            'the model gave an OrderedDict; it must give a plain tensor of logits: return output["logits"]',
+            'the model returned an OrderedDict; it must return a plain tensor of logits: return output["logits"]',
         ),
-        ({"logits": None}, "the model gave a dict; it must give a plain tensor of logits"),
-        (None, "the model gave a NoneType; it must give a plain tensor of logits"),
-        (torch.zeros(2, 10).as_subclass(Deferred), "the model gave a Deferred; it must give a plain tensor of logits"),
-        (nn.Parameter(torch.zeros(2, 10)), "the model gave a Parameter; it must give a plain tensor of logits"),
+        ({"logits": None}, "the model returned a dict; it must return a plain tensor of logits"),
+        (None, "the model returned a NoneType; it must return a plain tensor of logits"),
+        (
+            torch.zeros(2, 10).as_subclass(Deferred),
+            "the model returned a Deferred; it must return a plain tensor of logits",
+        ),
+        (nn.Parameter(torch.zeros(2, 10)), "the model returned a Parameter; it must return a plain tensor of logits"),
         (torch.zeros(2, 10, device="meta"), "the model's output is on meta, not on cpu"),
         (
             torch.zeros(2, 7),
-            "the model gave an output of shape (2, 7) for 2 images; it must give logits of shape (2, 10)",
+            "the model returned an output of shape (2, 7) for 2 images; it must return logits of shape (2, 10)",
         ),
         (
             torch.zeros(1, 10),
-            "the model gave an output of shape (1, 10) for 2 images; it must give logits of shape (2, 10)",
+            "the model returned an output of shape (1, 10) for 2 images; it must return logits of shape (2, 10)",
         ),
         (
             torch.zeros(2, 10, 1, 1),
-            "the model gave an output of shape (2, 10, 1, 1) for 2 images; it must give logits of shape (2, 10)",
+            "the model returned an output of shape (2, 10, 1, 1) for 2 images; it must return logits of shape (2, 10)",
         ),
         (torch.zeros(2, 10, dtype=torch.int64), "the model's output is int64; logits must be of a floating type"),
     ],
@@ -254,19 +258,25 @@ def test_logits_of_any_floating_type_are_right() -> None:
 
 def test_without_a_number_of_classes_any_will_do() -> None:
     check_output(torch.zeros(2, 7), IMAGES)
-    with pytest.raises(InvalidOutput, match=r"must give logits of shape \(2, classes\)"):
+    with pytest.raises(InvalidOutput, match=r"must return logits of shape \(2, classes\)"):
         check_output(torch.zeros(2), IMAGES)
 
 
 @pytest.mark.parametrize(
     ("loss", "sentence"),
     [
-        (0.5, "the training step gave a float; it must give the loss, a plain tensor"),
-        (None, "the training step gave a NoneType; it must give the loss, a plain tensor"),
-        (torch.tensor(0.5).as_subclass(Deferred), "the training step gave a Deferred; it must give the loss, a plain"),
+        (0.5, "the training step returned a float; it must return the loss, a plain tensor"),
+        (None, "the training step returned a NoneType; it must return the loss, a plain tensor"),
+        (
+            torch.tensor(0.5).as_subclass(Deferred),
+            "the training step returned a Deferred; it must return the loss, a plain",
+        ),
         (torch.tensor(0.5, device="meta"), "the loss of the training step is on meta, not on cpu"),
-        (torch.zeros(2), "the training step gave float32 of shape (2,); it must give the loss, a floating scalar"),
-        (torch.tensor(1), "the training step gave int64 of shape (); it must give the loss, a floating scalar"),
+        (
+            torch.zeros(2),
+            "the training step returned float32 of shape (2,); it must return the loss, a floating scalar",
+        ),
+        (torch.tensor(1), "the training step returned int64 of shape (); it must return the loss, a floating scalar"),
     ],
 )
 def test_a_wrong_loss_is_refused_in_words(loss: object, sentence: str) -> None:

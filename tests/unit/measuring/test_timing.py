@@ -203,7 +203,7 @@ def test_an_output_that_changes_its_shape_is_found_at_the_end_of_a_block(clock: 
             clock.now_ns += 10_000_000
             return super().forward(images)
 
-    with pytest.raises(InvalidOutput, match=r"shape \(8, 9\) for 8 images; it must give logits of shape \(8, 10\)"):
+    with pytest.raises(InvalidOutput, match=r"shape \(8, 9\) for 8 images; it must return logits of shape \(8, 10\)"):
         time_inference(Slowly(after=60), inputs(8), num_classes=10)
     time_inference(Slowly(after=1000), inputs(8), num_classes=10)
 
@@ -216,7 +216,7 @@ def test_a_loss_that_becomes_none_is_found_at_the_end_of_a_block(clock: Clock) -
         clock.now_ns, calls = clock.now_ns + 10_000_000, calls + 1
         return torch.tensor(1.5) if calls < 60 else torch.ones(2)
 
-    with pytest.raises(InvalidOutput, match=r"the training step gave float32 of shape \(2,\)"):
+    with pytest.raises(InvalidOutput, match=r"the training step returned float32 of shape \(2,\)"):
         time_step(step, "training", inputs(8)[0], 10)
 
 
@@ -289,7 +289,7 @@ def test_a_model_that_keeps_results_is_told(size: int, forgets: bool, clock: Clo
     for batch in inputs(1) * 3:
         model(batch)
     assert fresh_input_reasons(model, inputs(1), fresh(), CPU) == [
-        "inputs seen before run 8.3 times faster than fresh ones: the model keeps results"
+        "inputs seen before run 8.3 times faster than fresh ones: the model caches results"
     ]
     assert model.calls == 3 * 4 + FRESH_ROUNDS * 4 + 2 * FRESH_INPUTS + FRESH_ROUNDS // 2, "each fresh batch once"
 

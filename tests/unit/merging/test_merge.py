@@ -121,7 +121,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
         "the suite mine ranked by top1, .* of the suite other": folder(tmp_path / "b", [], suite='name = "other"'),
         "ranked by top5": folder(tmp_path / "c", [], rank_by="top5"),
         "of another text of the suite mine": folder(tmp_path / "d", [], suite=f"{SUITE}\n"),
-        "holds no results": tmp_path / "none",
+        "contains no results": tmp_path / "none",
         "store version 6": old,
     }
     for words, other in others.items():
@@ -135,12 +135,12 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
 def test_an_output_with_other_content_stays_as_it_is(tmp_path: Path) -> None:
     first, second, third = shard_folders(tmp_path)
     before = (second / FILE_NAME).read_bytes()
-    with pytest.raises(StoreError, match="holds other results"):
+    with pytest.raises(StoreError, match="contains results other than"):
         merge([first, third], second)
     assert (second / FILE_NAME).read_bytes() == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
-    with pytest.raises(StoreError, match="holds no results"):
+    with pytest.raises(StoreError, match="contains no results"):
         merge([first], tmp_path / "mine")
 
 
@@ -190,7 +190,7 @@ def test_shards_of_other_code_are_named(tmp_path: Path) -> None:
         )
         store.plan(run, [changed(record.planned) for record in WHOLE])
     [note] = merge([first, second], tmp_path / "m").notes
-    assert "was planned otherwise" in note
+    assert "was planned differently" in note
     assert f"{len(WHOLE)} of its {len(WHOLE)} cells" in note
 
 

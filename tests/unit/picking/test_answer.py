@@ -73,7 +73,7 @@ def test_what_would_settle_the_rest_is_images_seeds_and_time() -> None:
     # Connor, at 5/3 %: ((2.394 * sqrt(6/360) + 0.842 * sqrt(6/360 - (4/360)**2)) / (4/360))**2 = 1,411 in all.
     assert images.startswith("About 1,100 more test images would tell a from b, in 80 % of cases")
     assert seeds.startswith("a and b were trained once; a second seed of each")
-    assert time.startswith("A larger --budget would try e, too")
+    assert time.startswith("A larger --budget would also try e")
     level = settling(answered([GOOD, final("b", range(340), 9.0)], None), Course())
     assert level[0] == "a and b are level on the test images: choose by speed."
     assert settling(answered([GOOD, FAR], None), Course()) == []

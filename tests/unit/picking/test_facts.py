@@ -45,9 +45,9 @@ def test_unequal_classes_are_warned_of() -> None:
     few, many = facts((94, 9), (5, 1), (30, 10)), facts((95, 9), (5, 1), (30, 10))
     assert not any("unequal" in line for line in facts_in_words(few))
     assert (
-        "Classes are unequal: always naming 'class 0' is right on 75 % of the test images; balanced_accuracy counts "
-        "each class alike." in facts_in_words(many)
-    )
+        "Classes are unequal: always predicting 'class 0' is right on 75 % of the test images; balanced_accuracy "
+        "gives each class equal weight."
+    ) in facts_in_words(many)
 
 
 def test_data_without_images_to_learn_from_have_facts_too() -> None:
@@ -61,8 +61,8 @@ def test_data_without_images_to_learn_from_have_facts_too() -> None:
 def test_doubts_are_told_each_once() -> None:
     both = facts((9, 9), (1, 1), (5, 5), doubts=("a", "b"), val_doubts=("b", "c"), short_side=300)
     assert both.doubts == ("a", "b", "c")
-    assert facts_in_words(both)[0].endswith("test images of mixed sizes, the shorter side 300 pixels in the median.")
-    assert facts_in_words(both)[-1] == "Scores are to be taken with care: c."
+    assert facts_in_words(both)[0].endswith("test images of mixed sizes, median shorter side 300 pixels.")
+    assert facts_in_words(both)[-1] == "Interpret scores with care: c."
 
 
 @pytest.mark.parametrize(("images", "models"), [(359, 2), (359, 10), (10_000, 5)])

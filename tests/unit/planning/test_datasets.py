@@ -19,8 +19,22 @@ from vitbench.specs import ModelSpec
         (3, 1, ""),
         (1, 3, ""),
         (4, 4, ""),
-        (3, 4, "it takes 3 channels, and digits has 4; only gray becomes several channels, and three become gray"),
-        (1, 2, "it takes 1 channel, and digits has 2; only gray becomes several channels, and three become gray"),
+        (
+            3,
+            4,
+            (
+                "it takes 3 channels, and digits has 4; only gray images can be expanded to several channels, and "
+                "only three channels can be reduced to gray"
+            ),
+        ),
+        (
+            1,
+            2,
+            (
+                "it takes 1 channel, and digits has 2; only gray images can be expanded to several channels, and only "
+                "three channels can be reduced to gray"
+            ),
+        ),
     ],
 )
 def test_channels_that_become_no_input_are_told_in_one_line(wanted: int | None, given: int, reason: str) -> None:
@@ -33,7 +47,7 @@ def test_a_model_that_learns_needs_training_images() -> None:
     data = msgspec.structs.replace(factories.data_info(), sizes={"test": 4})
     spec = ModelSpec(name="net", build="a:b", summary="x")
     assert unfit(spec, data) is None
-    assert unfit(spec, data, learns=True) == Fault(reason="it learns, and there are no training images", exit_code=3)
+    assert unfit(spec, data, learns=True) == Fault(reason="it learns, but there are no training images", exit_code=3)
     assert unfit(spec, factories.data_info(), learns=True) is None
 
 

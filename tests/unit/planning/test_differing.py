@@ -33,14 +33,14 @@ def test_a_machine_that_makes_the_same_cells_does_not_differ() -> None:
     [
         ({"torch": "1.0"}, "it has torch 1.0 instead of"),
         ({"libraries": {"timm": "9"}}, "it has timm 9 instead of none"),
-        ({"vitbench": "other"}, "its vitbench has other code"),
+        ({"vitbench": "other"}, "its vitbench has different code"),
         ({"data_fingerprint": "other"}, "its images of"),
-        ({"files": {"model.checkpoint": "other"}}, "the file that model.checkpoint names is another there"),
+        ({"files": {"model.checkpoint": "other"}}, "the file that model.checkpoint names differs there"),
         (
             {"model": msgspec.structs.replace(CELL.provenance.model, code_hash="other")},
-            f"the code of plugin {CELL.provenance.model.plugin} is another there",
+            f"the code of plugin {CELL.provenance.model.plugin} differs there",
         ),
-        ({}, "would be made of something else there"),
+        ({}, "would be computed from something else there"),
     ],
 )
 def test_it_is_said_what_a_cell_would_be_made_of(changes: dict[str, Any], words: str) -> None:
@@ -50,9 +50,9 @@ def test_it_is_said_what_a_cell_would_be_made_of(changes: dict[str, Any], words:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ({"machine": "abacus"}, "of another machine class, abacus instead of"),
-        ({"missing": 3}, "3 cells of the plan are others there"),
-        ({"metrics": {}}, "the code of the metric metrics/top1 is another there"),
+        ({"machine": "abacus"}, "its machine class differs, abacus instead of"),
+        ({"missing": 3}, "3 cells of the plan differ there"),
+        ({"metrics": {}}, "the code of the metric metrics/top1 differs there"),
     ],
 )
 def test_so_are_its_class_its_cells_and_its_metrics(answer: dict[str, Any], words: str) -> None:

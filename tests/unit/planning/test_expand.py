@@ -168,7 +168,11 @@ def test_options_of_a_layout_wait_for_prepare() -> None:
         (["shades", "d/shades:fold=1"], {}, 'dataset "d/shades:fold=1" is selected twice'),
         (["pets:a=1", "pets:a=1"], {"pets": "/p"}, 'dataset "pets:a=1" is selected twice'),
         (["digits:fold=1"], {}, 'dataset d/digits has no option "fold". Its options: lineage, train_images.'),
-        (["shades"], {"shades:fold=2": "/p"}, '--data names a dataset alone, without options: shades, not "shades:'),
+        (
+            ["shades"],
+            {"shades:fold=2": "/p"},
+            '--data takes the name of a dataset without options: shades, not "shades:',
+        ),
     ],
 )
 def test_a_wrong_dataset_is_refused(names: list[str], data: dict[str, str], words: str) -> None:

@@ -68,7 +68,7 @@ def test_a_head_is_as_its_names_say_else_as_the_checkpoint_has_it(
 
 def test_a_head_of_which_only_the_size_is_known_wants_a_class_map(tmp_path: Path) -> None:
     given = own_head(model(tmp_path, classes=5), DATA)
-    with pytest.raises(UnusableError, match=r"head has 5 classes that nothing names, and the data have 2; say which"):
+    with pytest.raises(UnusableError, match=r"head has 5 classes without a name, but the data has 2; map outputs"):
         resolve_head(given, DATA, {"class_map": ""})
     (tmp_path / "map.csv").write_text("cat,4\ndog,1\ndog,0\n")
     found = resolve_head(given, DATA, {"class_map": str(tmp_path / "map.csv"), "classes": "subset"})
@@ -104,7 +104,7 @@ def test_classes_that_compete_have_names_of_their_own(tmp_path: Path) -> None:
             Head(outputs=2),
             "",
             "",
-            "net: nothing names its weights' classes; its outputs are taken in the order of pets's",
+            "net: the classes of its weights are unnamed; its outputs are taken in the order of pets's",
         ),
         (Head(outputs=2), "by name", "the checkpoint", ""),
         (
@@ -118,7 +118,7 @@ def test_classes_that_compete_have_names_of_their_own(tmp_path: Path) -> None:
             Head(outputs=2, of_classes=((1,), (0,))),
             "by name",
             "the checkpoint",
-            "in another order than pets's, and are",
+            "in a different order from pets's, and are",
         ),
         (
             Head(outputs=9, of_classes=((1,), (0,))),

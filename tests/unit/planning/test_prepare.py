@@ -232,7 +232,7 @@ def test_each_bad_model_costs_its_own_cells() -> None:
             "absent": "cannot import no_such_module:build: ModuleNotFoundError: No module named 'no_such_module'",
             "odd": "width is odd",
             "lacks": "it needs the module no_such_module, which is not installed",
-            "far": "its family could not be asked: ValueError: no network",
+            "far": "its family could not be queried: ValueError: no network",
         }[name]
         assert reason == words, (name, kind)
     assert len(found) == 10
@@ -243,7 +243,7 @@ def test_each_bad_model_costs_its_own_cells() -> None:
     [
         (["zoo/absent"], UnusableError, "^model zoo/absent on shades: cannot import no_such_module:build"),
         (["zoo/odd"], UsageError, "^model zoo/odd on shades: width is odd$"),
-        (["zoo/far"], UnusableError, "^model zoo/far on shades: its family could not be asked: ValueError"),
+        (["zoo/far"], UnusableError, "^model zoo/far on shades: its family could not be queried: ValueError"),
         (["zoo/odd", "zoo/far"], UsageError, "^model zoo/odd on shades: width is odd; nor can zoo/far be used$"),
         (["zoo/lacks", "zoo/absent"], UnusableError, "^model zoo/absent on shades: cannot import"),
     ],
@@ -425,7 +425,7 @@ def test_a_model_whose_classes_cannot_be_named_costs_its_own_cells(tmp_path: Pat
 
 def test_a_model_that_learns_is_refused_data_without_training_images() -> None:
     found = prepared("zoo/sound", datasets=["scored"])
-    assert reasons(found)["sound", "QualityCell"] == "it learns, and there are no training images"
+    assert reasons(found)["sound", "QualityCell"] == "it learns, but there are no training images"
     assert reasons(found)["sound", "SpeedCell"] == ""
 
     found = prepared("zoo/sound", datasets=["scored:kept=train"])
@@ -472,7 +472,7 @@ def test_a_teacher_without_weights_is_told(tmp_path: Path) -> None:
     ("teacher", "words"),
     [
         ("zoo/lacks", "option teacher of recipe zoo/distil, model zoo/lacks: it needs the module no_such_module, "),
-        ("zoo/far", "option teacher of recipe zoo/distil, model zoo/far: its family could not be asked: ValueError"),
+        ("zoo/far", "option teacher of recipe zoo/distil, model zoo/far: its family could not be queried: ValueError"),
     ],
 )
 def test_a_teacher_that_cannot_be_had_costs_the_cells_that_learn_of_it(teacher: str, words: str) -> None:
@@ -536,7 +536,7 @@ def test_without_a_hub_a_speed_is_measured_with_random_weights_and_all_else_wait
         assert cell.hub == ("" if (label, kind) == ("sound", "SpeedCell") else "away")
     assert "model zoo/hub: its speed would be measured with random weights; the hub is not reachable" in found.notes
     assert found.child_environment == {"HF_HUB_OFFLINE": "1"}
-    with pytest.raises(UnusableError, match=f"^model zoo/hub on shades: {away}.*; rerun the same command later"):
+    with pytest.raises(UnusableError, match=f"^model zoo/hub on shades: {away}.*; run the same command later"):
         prepared("zoo/hub", speed=SpeedPlan(batch_sizes=()))
 
 

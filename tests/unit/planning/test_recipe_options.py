@@ -120,7 +120,7 @@ WRONG = [
     ({"supervised": {"teacher": "nobody"}}, 'option teacher of recipe recipes/supervised: unknown model "nobody".'),
     (
         {"supervised": {"lr": 0.1}, "recipes/supervised": {"lr": 0.2}},
-        "supervised and recipes/supervised are one recipe; name it once.",
+        "supervised and recipes/supervised are the same recipe; name it once.",
     ),
 ]
 

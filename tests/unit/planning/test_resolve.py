@@ -49,7 +49,7 @@ def raising(error: BaseException) -> Callable[..., object]:
 def test_a_family_that_cannot_be_asked_makes_its_member_unavailable(resolve: Target, words: str) -> None:
     model = resolved(resolve)
     assert model.fault is not None
-    assert model.fault.reason.startswith(f"its family could not be asked: {words}")
+    assert model.fault.reason.startswith(f"its family could not be queried: {words}")
     assert model.fault.exit_code == 3
     assert model.label == "zoo/net"
 

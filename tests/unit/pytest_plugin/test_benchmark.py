@@ -135,7 +135,7 @@ def test_a_model_that_keeps_results_is_invalid() -> None:
 
     result = info(Remembers(), batch_size=2)
     assert result["verdict"] == "invalid"
-    assert "the model keeps results" in str(result["reasons"])
+    assert "the model caches results" in str(result["reasons"])
 
 
 def test_flags_and_generators_are_restored_and_a_model_that_writes_them_is_named() -> None:
@@ -198,9 +198,9 @@ def test_disabled_the_step_runs_once() -> None:
     assert calls == [5]
     figures = ("latency_p50", "images_per_second", "peak_memory", "verdict")
     assert [result[name] for name in figures] == [None] * 4
-    assert result["reasons"] == ["benchmarks are disabled: the step ran once, and nothing was measured"]
+    assert result["reasons"] == ["benchmarks are disabled: the step ran once and nothing was measured"]
     assert result["params"] == 40
-    with pytest.raises(InvalidOutput, match="must give logits"):
+    with pytest.raises(InvalidOutput, match="must return logits"):
         info(nn.Flatten(0), once, timed=False)
 
 
@@ -222,7 +222,7 @@ def test_reduced_precision_reaches_the_model(precision: str, mode: str) -> None:
 
 
 def test_an_output_that_is_not_as_asked_is_refused() -> None:
-    with pytest.raises(InvalidOutput, match=r"must give logits of shape \(1, 10\)"):
+    with pytest.raises(InvalidOutput, match=r"must return logits of shape \(1, 10\)"):
         info(lambda **_: Net(9))
     assert info(Net(9), batch_size=2)["verdict"] == "valid"
 

@@ -225,7 +225,7 @@ def test_figures_in_doubt_are_named_under_the_table(package: pytest.Pytester, mo
     done = run(package, ONE)
     done.assert_outcomes(passed=1)
     done.stdout.fnmatch_lines(
-        ["*benchmark: 1 tests*", "*vitbench: figures in doubt*", "test_mine.py::test_net: invalid: a quota"]
+        ["*benchmark: 1 tests*", "*vitbench: doubtful benchmarks*", "test_mine.py::test_net: invalid: a quota"]
     )
     monkeypatch.setattr(timing, "disturbances", lambda start, end, **_: ([], []))
     run(package, ONE).stdout.no_fnmatch_line("*in doubt*")
@@ -243,7 +243,7 @@ ONCE = """
         info = vitbench_benchmark(lambda **_: Counts(), batch_size=3, num_classes=7)
         assert calls == [3]
         assert info["verdict"] is info["latency_p50"] is info["peak_memory"] is None
-        assert info["reasons"] == ["benchmarks are disabled: the step ran once, and nothing was measured"]
+        assert info["reasons"] == ["benchmarks are disabled: the step ran once and nothing was measured"]
 """
 
 

@@ -72,7 +72,7 @@ def test_a_function_builds_with_the_arguments_of_a_plugins_build() -> None:
         ("scratch/vitt", 'unknown model "scratch/vitt". Did you mean "scratch/vit"?'),
         ("scratch/vit:dept=2", 'model scratch/vit has no option "dept". Did you mean "depth"?'),
         ("scratch/vit:depth=two", "model scratch/vit: option depth must be a whole number, not 'two'."),
-        ("majority", "model baseline/majority is a baseline; its speed says nothing."),
+        ("majority", "model baseline/majority is a baseline; its speed is meaningless."),
         (3, "the model must be a name, a torch.nn.Module or a function that builds one, not int."),
     ],
 )

@@ -115,5 +115,5 @@ def test_a_step_is_judged_by_the_rules_of_a_run(monkeypatch: pytest.MonkeyPatch)
     assert any("the times drift" in reason for reason in found.warnings)
     assert "a load" in found.warnings
     assert found.errors == ("a quota",)
-    with pytest.raises(InvalidOutput, match="must give logits"):
+    with pytest.raises(InvalidOutput, match="must return logits"):
         time_step(lambda: LOGITS, "inference", images, 9, measure_by(Loop(), single=False))

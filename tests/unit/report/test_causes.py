@@ -98,7 +98,7 @@ def test_processes_that_differ_are_known_as_a_record_says_them() -> None:
 
 def test_what_is_wrong_with_a_model_is_its_own() -> None:
     faults = [
-        "predictions are not deterministic: 12 of 360 images got another class in a second pass",
+        "predictions are not deterministic: 12 of 360 images got a different class in a second pass",
         "1 of 3 seeds has no result",
         "the processor of images gave nan",
         "seed 3: row 7 is nan",

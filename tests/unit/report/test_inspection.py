@@ -150,7 +150,7 @@ def test_commands_that_are_printed_can_be_pasted(tmp_path: Path) -> None:
 
 def test_an_empty_store_says_so(tmp_path: Path) -> None:
     with Store.open(tmp_path / "empty", create=True) as empty:
-        assert store_text(empty) == f"{empty.folder} holds no cells yet"
+        assert store_text(empty) == f"{empty.folder} contains no cells yet"
 
 
 @pytest.mark.parametrize("by", ["id", "key"])

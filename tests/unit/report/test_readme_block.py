@@ -47,7 +47,7 @@ def test_bytes_outside_the_block_are_never_touched(before, between, after):
         (END, f"the line {START} is missing"),
         (START + START + END, f"the line {START} is there 2 times; "),
         (START + END + END, f"the line {END} is there 2 times; "),
-        (END + START, f"the line {END} stands before {START}; swap the two."),
+        (END + START, f"the line {END} comes before {START}; swap the two."),
     ],
 )
 def test_markers_that_are_wrong_are_named(document, words):

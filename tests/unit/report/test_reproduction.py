@@ -131,7 +131,7 @@ def test_a_run_of_a_store_without_selections_is_told_by_its_own_command():
     ("selection", "suite", "words"),
     [
         ({}, SUITE, "an installed one"),
-        ({"suite": "my/own.toml"}, SUITE, "my/own.toml must hold the suite"),
+        ({"suite": "my/own.toml"}, SUITE, "my/own.toml must contain the suite"),
         ({"models": ["a"], "datasets": ["b"]}, "", ""),
     ],
     ids=["installed", "file", "none"],

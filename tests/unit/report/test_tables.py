@@ -191,8 +191,8 @@ def test_doubts_are_marked_and_explained():
     assert column(section, "images/s") == ("~1,000", "!500")
     assert column(section, "top1 %") == ("94.4", "93.9")
     assert section.notes[-2:] == (
-        "4 of 8 figures of speed and memory are invalid (!): there were more threads than usable cores.",
-        "4 of 8 figures of speed and memory are doubtful (~): other processes held the processors; "
+        "4 of 8 speed and memory values are invalid (!): there were more threads than usable cores.",
+        "4 of 8 speed and memory values are doubtful (~): other processes held the processors; "
         "`vitbench doctor` says which.",
     )
 
@@ -322,7 +322,7 @@ def test_many_seeds_of_a_failure_are_counted():
 def test_a_row_that_was_measured_at_another_batch_is_said():
     newer = [msgspec.structs.replace(record, started=1.8e9) for record in f.speed("a", batch_size=64)]
     notes = only_section(f.quality("a"), f.quality("b"), *f.speed("b"), *newer).notes
-    assert "Measured at other batches only, and so not shown: b (inference at 32, training at 32)." in notes
+    assert "Not shown, because measured only at other batch sizes: b (inference at 32, training at 32)." in notes
     assert not [note for note in only_section(f.quality("a"), *f.speed("a")).notes if note.startswith("Measured")]
 
 

@@ -73,7 +73,7 @@ A rank may be a range; rows differ where their 95 % intervals do not overlap.
 With one seed each, ranks compare sets of weights, not models.
 Pareto front, top1 and throughput: scratch/resnet18, scratch/vit-p2.
 Recipe: recipes/supervised.
-4 of 8 figures of speed and memory are doubtful (~): other processes held the processors; `vitbench
+4 of 8 speed and memory values are doubtful (~): other processes held the processors; `vitbench
   doctor` says which.
 All reasons: `vitbench leaderboard DIR --details`.
 

@@ -27,7 +27,7 @@ def test_one_cause_of_many_figures_is_one_sentence() -> None:
         )
     ]
     busy = "other processes held the processors; `vitbench doctor` says which."
-    assert notes(*speeds) == [f"Of 30 figures of speed and memory 18 are invalid (!) and 12 doubtful (~): {busy}"]
+    assert notes(*speeds) == [f"Of 30 speed and memory values 18 are invalid (!) and 12 doubtful (~): {busy}"]
 
 
 def test_only_speeds_are_called_so() -> None:
@@ -48,7 +48,7 @@ def test_a_fault_is_said_of_its_models_beside_a_busy_machine() -> None:
     records = [*busy, f.quality("a", 300), f.quality("b", 300, verdict="invalid")]
     first, second = notes(*records)
     assert first == "! invalid, b (top1): the model is order-dependent."
-    assert second.startswith("6 of 8 figures of speed and memory are invalid (!): other processes")
+    assert second.startswith("6 of 8 speed and memory values are invalid (!): other processes")
 
 
 def test_a_figure_with_a_fault_and_a_busy_machine_is_in_both() -> None:
@@ -80,7 +80,7 @@ def test_all_reasons_are_given_on_request() -> None:
 def test_a_legend_says_what_the_marks_mean_and_no_more() -> None:
     doubtful = f.quality("a", verdict="warn")
     assert notes(f.quality("a"), telling="legend") == []
-    assert notes(doubtful, telling="legend") == ["A figure after ~ is doubtful."]
+    assert notes(doubtful, telling="legend") == ["A number after ~ is doubtful."]
     assert notes(doubtful, f.quality("b", verdict="invalid"), telling="legend") == [
-        "A figure after ! is invalid, after ~ is doubtful."
+        "A number after ! is invalid, after ~ is doubtful."
     ]

@@ -76,7 +76,7 @@ def test_a_cell_without_a_result_and_a_command_that_fails(tmp_path: Path, monkey
     old = folder(tmp_path / "old", record, numbers=7)
     failed = msgspec.structs.replace(record, status="oom", reason="too large", measurements=())
     found = check(old, folder(tmp_path / "new", failed, numbers=7), record, monkeypatch, code=1)
-    assert (found.outcome, found.cells[0].details) == ("no result", ("it was ok, and now is oom: too large",))
+    assert (found.outcome, found.cells[0].details) == ("no result", ("it was ok, and is now oom: too large",))
     with pytest.raises(UnusableError, match="exit code 3"):
         check(old, tmp_path / "new", record, monkeypatch, code=3)
 

@@ -47,7 +47,7 @@ def test_machines_are_asked_for_the_plans_device_and_threads_and_judged_by_what_
     same = Found(machine=PLAN.prepared.environment.machine, metrics={})
     for found, words in (
         (same, ""),
-        (msgspec.structs.replace(same, machine="abacus"), "another machine class, abacus"),
+        (msgspec.structs.replace(same, machine="abacus"), "its machine class differs, abacus"),
     ):
         refused = executor.refusal(Ending(kind="answered", seconds=1.0, answer=msgspec.msgpack.encode(found)))
         assert words in refused

@@ -132,18 +132,18 @@ def _run(shard: str) -> Run:
     [
         (None, [], 9, []),
         (None, [""], 9, []),
-        (None, ["1/3"], 9, ["This folder held shard 1/3 so far; without --shard, all cells now run into it."]),
+        (None, ["1/3"], 9, ["This folder held shard 1/3 so far; without --shard, all cells now go into it."]),
         ("2/3", ["2/3"], 3, ["Shard 2/3: 3 of the plan's 9 cells; `vitbench merge` joins the folders of all shards."]),
         (
             "2/3",
             ["1/3"],
             3,
             [
-                "This folder held shard 1/3 so far; shard 2/3 now runs into it, too.",
+                "This folder held shard 1/3 so far; shard 2/3 now goes into it as well.",
                 "Shard 2/3: 3 of the plan's 9 cells; `vitbench merge` joins the folders of all shards.",
             ],
         ),
-        ("20/30", [], 0, ["Shard 20/30 is empty: the plan's 9 cells fill fewer shards. Nothing runs here."]),
+        ("20/30", [], 0, ["Shard 20/30 is empty: the plan's 9 cells fill fewer shards. Nothing is run here."]),
     ],
 )
 def test_a_shard_says_how_much_it_is_and_a_folder_which_it_was(

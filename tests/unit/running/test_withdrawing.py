@@ -108,7 +108,7 @@ def test_an_interrupted_repetition_does_not_bring_it_back(results: Path) -> None
         ("", REASON, 'no record has an id that begins with ""'),
         (f.quality_cell("later").id, REASON, "later on digits, supervised, seed 0 .* has no record yet"),
         (GOOD.id, " \n", "the reason is empty"),
-        (GOOD.id, "\udcff", "the reason is no UTF-8 text"),
+        (GOOD.id, "\udcff", "the reason is not UTF-8 text"),
     ],
 )
 def test_what_cannot_be_withdrawn_is_refused(asked: str, reason: str, words: str, results: Path) -> None:
@@ -133,7 +133,7 @@ def test_nothing_is_withdrawn_twice(results: Path) -> None:
 
 
 def test_a_folder_without_a_store_or_in_use_is_refused(results: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="holds no results"):
+    with pytest.raises(StoreError, match="contains no results"):
         withdraw(tmp_path / "none", GOOD.id, REASON)
     assert not (tmp_path / "none").exists()
     with lock(results), pytest.raises(StoreError, match=r"vitbench run .* is using .*; wait for it or stop it"):

@@ -133,24 +133,24 @@ def test_the_package_is_in_the_style_of_vitbench(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("", "cannot name a package"),
-        ("a b", "cannot name a package"),
-        ("-a", "cannot name a package"),
-        ("a-", "cannot name a package"),
-        ("a.b", "cannot name a package"),
-        ("../a", "cannot name a package"),
-        ("netz\n", "cannot name a package"),
-        ("né", "cannot name a package"),
+        ("", "is not a valid package name"),
+        ("a b", "is not a valid package name"),
+        ("-a", "is not a valid package name"),
+        ("a-", "is not a valid package name"),
+        ("a.b", "is not a valid package name"),
+        ("../a", "is not a valid package name"),
+        ("netz\n", "is not a valid package name"),
+        ("né", "is not a valid package name"),
         ("vitbench-mine", 'leave out "vitbench"; the package is called vitbench-NAME'),
         ("scratch", 'a plugin called "scratch" is installed already'),
         ("baselines", "a module vitbench_baselines is installed already"),
         ("Scratch", "a module vitbench_scratch is installed already"),
         ("vitbench", 'leave out "vitbench"'),
-        ("pytest", "a package pytest is installed already; choose another name"),
+        ("pytest", "a package pytest is already installed; choose another name"),
         ("torch", "a package torch is installed already"),
         ("numpy", "a package numpy is installed already"),
         ("NumPy", "a package NumPy is installed already"),
-        ("tensorflow", '"tensorflow" is a module of another project; choose a name that nothing else has'),
+        ("tensorflow", '"tensorflow" is a module of another project; choose a name that is not taken'),
         ("json", '"json" is a module of Python\'s standard library; choose .*, such as my-json'),
         ("yaml", '"yaml" is a module of an installed package'),
     ],
@@ -171,7 +171,7 @@ def test_a_plugin_that_is_broken_keeps_its_name(tmp_path: Path, install: Install
 
 def test_nothing_is_overwritten_but_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(StoreError, match="holds files already, and nothing is overwritten"):
+    with pytest.raises(StoreError, match="is not empty, and nothing is overwritten"):
         write_package("mine", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
     (tmp_path / "empty").mkdir()

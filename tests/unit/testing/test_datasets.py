@@ -85,7 +85,7 @@ def test_one_that_gives_images_alone_passes_all() -> None:
     assert {name: one.reason for name, one in outcomes.items() if one.status == "skipped"} == {
         "check_dataset_missing": "it reads no files",
         "check_dataset_sizes": "it declares neither classes nor shape nor sizes",
-        "check_dataset_batches_agree": "it offers image(i) alone",
+        "check_dataset_batches_agree": "it offers only image(i)",
     }
 
 
@@ -153,14 +153,19 @@ def broken(split: str) -> Images:
 BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     "fewer images": (
         "check_dataset_sizes",
-        "train has 30 images, the spec says 31",
+        "train has 30 images, but the spec says 31",
         sound,
         {"sizes": {"train": 31, "test": 12}},
     ),
-    "another count of classes": ("check_dataset_sizes", "train has 3 classes, the spec says 4", sound, {"classes": 4}),
+    "another count of classes": (
+        "check_dataset_sizes",
+        "train has 3 classes, but the spec says 4",
+        sound,
+        {"classes": 4},
+    ),
     "another shape": (
         "check_dataset_sizes",
-        "train image 0 is [3, 4, 4], the spec says [1, 4, 4]",
+        "train image 0 is [3, 4, 4], but the spec says [1, 4, 4]",
         sound,
         {"shape": (1, 4, 4)},
     ),
@@ -172,7 +177,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "empty": (
         "check_dataset_opens",
-        'open(split="test") gave 0 images',
+        'open(split="test") returned 0 images',
         in_test(lambda one: {"labels": one.labels[:0]}),
         {},
     ),
@@ -217,7 +222,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "numbers for names": (
         "check_dataset_class_names",
-        "must be two or more texts, not [0, 1, 2]",
+        "must be two or more strings, not [0, 1, 2]",
         changed(class_names=(0, 1, 2)),
         {},
     ),
@@ -253,13 +258,13 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "no split at all": (
         "check_dataset_opens",
-        "open gave None for every split; raise FileNotFoundError where there is nothing",
+        "open returned None for every split; raise FileNotFoundError if there is nothing",
         lambda split: None,
         {},
     ),
     "labels in another order": (
         "check_dataset_order_stable",
-        "the labels of train come in another order when opened again",
+        "the labels of train are in a different order when opened again",
         lambda split: Shuffling(split, labels=True),
         {},
     ),
@@ -271,7 +276,7 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
     ),
     "names in another order": (
         "check_dataset_order_stable",
-        "the class names of train come in another order when opened again; sort them",
+        "the class names of train are in a different order when opened again; sort them",
         lambda split: replace(sound(split), class_names=tuple(np.roll(["a", "b", "c"], next(_numbers)).tolist())),
         {},
     ),
@@ -374,8 +379,8 @@ def careless_of_test(*, root: Path, split: str, download: bool) -> Images:
             "open(split=\"train\") where there is no folder raised KeyError: 'train' (test_datasets.py",
         ),
         (invents, 'open(split="train") where there is no folder found images; raise FileNotFoundError'),
-        (makes_folder, 'open(split="train") where there is no folder and download=False made data; write nothing'),
-        (writes_beside, 'open(split="train") where there is no folder and download=False made cache.bin; write'),
+        (makes_folder, 'open(split="train") where there is no folder and download=False created data; write nothing'),
+        (writes_beside, 'open(split="train") where there is no folder and download=False created cache.bin; write'),
         (a_bug, 'open(split="train") where there is no folder raised ValueError: invalid literal for int() with'),
         (no_words, 'open(split="train") of an empty folder raised ValueError'),
         (expects_a_file, 'open(split="train") of an empty folder raised StopIteration'),
@@ -437,8 +442,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     ("function", "words"),
     [
         ("open_sorted", ""),
-        ("open_set", "the class names of train come in another order when opened again; sort them"),
-        ("open_shuffled", "the labels of train come in another order when opened again; sort, or fix the seed"),
+        ("open_set", "the class names of train are in a different order when opened again; sort them"),
+        ("open_shuffled", "the labels of train are in a different order when opened again; sort, or fix the seed"),
     ],
 )
 def test_a_data_set_is_opened_in_two_processes(function: str, words: str, module: str) -> None:

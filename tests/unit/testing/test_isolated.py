@@ -85,7 +85,7 @@ def test_what_passes_in_a_child_passes() -> None:
 def test_a_crash_fails_the_check_under_way_and_keeps_the_others_from_running() -> None:
     first, *others = checked("mine/crashes")
     assert (first.check, first.status) == ("check_recipe_returns_model", "failed")
-    assert first.reason == "the process was killed by SIGSEGV; its last words: about to crash"
+    assert first.reason == "the process was killed by SIGSEGV; last output: about to crash"
     assert {(one.status, one.reason) for one in others} == {("skipped", "not run: check_recipe_returns_model failed")}
 
 
@@ -100,7 +100,7 @@ def test_a_hang_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "SECONDS", 1.0)
     first, *others = checked("mine/hangs")
     assert first.status == "failed"
-    assert first.reason == "the checks took more than 1 s until this one; does it wait for something?"
+    assert first.reason == "the checks took more than 1 s before this one ended; is it waiting for something?"
     assert {outcome.status for outcome in others} == {"skipped"}
 
 
@@ -115,7 +115,7 @@ def test_the_command_tells_what_passed_and_what_did_not(run: Run) -> None:
     content = json.loads(out)
     assert content["plugin"] == "mine/wrong"
     assert set(content["outcomes"][0]) == {"check", "subject", "status", "reason", "seconds"}
-    assert content["outcomes"][0]["reason"].endswith("fit gave NoneType; return the module to evaluate")
+    assert content["outcomes"][0]["reason"].endswith("fit returned NoneType; return the module to evaluate")
 
 
 @pytest.mark.parametrize(

@@ -332,7 +332,7 @@ def turns_gradients_off(self: Net, images: Tensor) -> Tensor:
 BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
     "one class count": ("check_model_builds", "build(num_classes=2, ", fixed_head, {}),
     "says where it broke": ("check_model_builds", "ValueError: only ten classes here (test_mo", fixed_head, {}),
-    "no module": ("check_model_builds", "gave dict; return a torch.nn.Module", lambda **shape: shape, {}),
+    "no module": ("check_model_builds", "returned dict; return a torch.nn.Module", lambda **shape: shape, {}),
     "an option that build does not take": (
         "check_model_builds",
         "build does not take 'widht', which its spec declares",
@@ -388,7 +388,7 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
     ),
     "half precision": ("check_model_logits", "the logits are float16; they must be float32", changed(forward=half), {}),
     "not finite": ("check_model_logits", "logits are not finite for normal noise", changed(forward=infinite), {}),
-    "two outputs": ("check_model_logits", "gave a tuple; it must give a plain tensor", changed(forward=pair), {}),
+    "two outputs": ("check_model_logits", "returned a tuple; it must return a plain tensor", changed(forward=pair), {}),
     "one image": ("check_model_logits", "output of shape (2,) for 1 images", changed(forward=squeezed), {}),
     "dropout in eval": (
         "check_model_eval_deterministic",
@@ -404,19 +404,19 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
     ),
     "a tensor made by the first call": (
         "check_model_eval_deterministic",
-        "evaluation adds the tensor grid; make it in build",
+        "evaluation adds the tensor grid; create it in build",
         changed(forward=caches),
         {},
     ),
     "batch statistics": (
         "check_model_batch_independent",
-        "with its batch mates; use no statistics of the batch in eval",
+        "with the other images of the batch; do not use batch statistics in eval",
         changed(forward=batch_mean),
         {},
     ),
     "batch statistics beside an offset": (
         "check_model_batch_independent",
-        "with its batch mates; use no statistics of the batch in eval",
+        "with the other images of the batch; do not use batch statistics in eval",
         changed(forward=lambda net, images: 1000 * batch_mean(net, images) - 1000),
         {},
     ),
@@ -506,7 +506,7 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
     ),
     "a class that is a number": (
         "check_model_class_names",
-        "its class_names cannot be used: TypeError: it gives something that is not text",
+        "its class_names cannot be used: TypeError: it returns something other than text",
         build,
         {"class_names": lambda: ["cat", ("dog", 1)]},
     ),
@@ -795,7 +795,7 @@ def accept(name: str) -> ModelSpec:
         (refuse, ""),
         (key_error, "resolve(\"no-such-model\") says 'no-such-model'; say in a sentence what is wrong"),
         (value_error, 'resolve("no-such-model") raised ValueError: unknown'),
-        (accept, 'resolve("no-such-model") gave ModelSpec('),
+        (accept, 'resolve("no-such-model") returned ModelSpec('),
     ],
 )
 def test_a_family_refuses_unknown_names_in_a_sentence(resolve: Callable[[str], ModelSpec], words: str) -> None:
@@ -829,13 +829,13 @@ def mixers(name: str) -> ModelSpec:
     ("members", "words"),
     [
         (lambda pattern: fnmatch.filter(["mixer-s", "mixer-b"], pattern), ""),
-        (lambda pattern: ["mixer-s", "mixer-b"], 'members("mixer-s*") gave mixer-b; give the names that fit'),
-        (lambda: iter(["vit-s"]), 'members("mixer-*") gave vit-s; give the names that fit the pattern'),
-        (lambda pattern: ["zoo/mixer-s"], 'members("mixer-*") gave zoo/mixer-s; give the names that fit'),
-        (lambda pattern: ["mixer-s", "mixer-s"], 'members("mixer-*") gave a name twice'),
-        (lambda pattern: [3], 'members("mixer-*") gave int; give names, which are texts'),
-        (lambda pattern: "mixer-s", 'members("mixer-*") gave str; give names, one after the other'),
-        (lambda pattern: [], 'members("mixer-*") gives no name'),
+        (lambda pattern: ["mixer-s", "mixer-b"], 'members("mixer-s*") returned mixer-b; return the names that match'),
+        (lambda: iter(["vit-s"]), 'members("mixer-*") returned vit-s; return the names that match the pattern'),
+        (lambda pattern: ["zoo/mixer-s"], 'members("mixer-*") returned zoo/mixer-s; return the names that match'),
+        (lambda pattern: ["mixer-s", "mixer-s"], 'members("mixer-*") returned a name twice'),
+        (lambda pattern: [3], 'members("mixer-*") returned int; return strings'),
+        (lambda pattern: "mixer-s", 'members("mixer-*") returned str; return the names one after the other'),
+        (lambda pattern: [], 'members("mixer-*") returns no name'),
         (lambda pattern: ["mixer-s"] * pattern.endswith("-*"), 'members("mixer-s*") lacks mixer-s'),
         (lambda pattern: fnmatch.filter(["mixer-h"], pattern), "gives mixer-h, for which resolve raised LookupError"),
         (lambda pattern: 1 / 0, 'members("mixer-*") raised ZeroDivisionError'),
@@ -922,7 +922,7 @@ ROOTS: dict[str, tuple[Build | str, dict[str, Any], str, str]] = {
     "import": ("no_such_package:build", {}, "check_model_builds", "cannot import no_such_package:build"),
     "a refusal": (refuses_all, {"image_size": 16}, "check_model_builds", "raised only 14 (test_models.py"),
     "a refusal of all sizes": (refuses_all, {}, "check_model_builds", "build refuses images of 8, 32"),
-    "no module": (lambda **shape: shape, {}, "check_model_builds", "gave dict"),
+    "no module": (lambda **shape: shape, {}, "check_model_builds", "returned dict"),
     "an unknown option": (build, {"options": {"widht": 3}}, "check_model_builds", "does not take 'widht'"),
     "forward": (changed(forward=no_forward), {}, "check_model_logits", "raised ValueError: not today"),
     "forward, size declared": (
@@ -935,19 +935,19 @@ ROOTS: dict[str, tuple[Build | str, dict[str, Any], str, str]] = {
         changed(forward=lambda self, images: ModelOutput(logits=Net.forward(self, images))),
         {},
         "check_model_logits",
-        "the model gave a ModelOutput; it must give a plain tensor of logits: return output.logits",
+        "the model returned a ModelOutput; it must return a plain tensor of logits: return output.logits",
     ),
     "a dict": (
         changed(forward=lambda self, images: {"logits": Net.forward(self, images)}),
         {},
         "check_model_logits",
-        'the model gave a dict; it must give a plain tensor of logits: return output["logits"]',
+        'the model returned a dict; it must return a plain tensor of logits: return output["logits"]',
     ),
     "a wrong shape": (
         changed(forward=lambda self, images: Net.forward(self, images)[:, 1:]),
         {},
         "check_model_logits",
-        "it must give logits of shape (1, 2)",
+        "it must return logits of shape (1, 2)",
     ),
     "not a number": (
         changed(forward=lambda self, images: Net.forward(self, images) * torch.nan),

@@ -180,12 +180,12 @@ def test_a_family_of_a_pattern_and_its_members_are_found(install: Install) -> No
         (
             {"plugin": "mine/gives-none"},
             UnusableError,
-            "family could not be asked: TypeError: resolve returned NoneType, not a ModelSpec",
+            "family could not be queried: TypeError: resolve returned NoneType, not a ModelSpec",
         ),
         (
             {"plugin": "mine/breaks"},
             UnusableError,
-            "model mine/breaks: its family could not be asked: ValueError: odd",
+            "model mine/breaks: its family could not be queried: ValueError: odd",
         ),
     ],
 )

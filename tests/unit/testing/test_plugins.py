@@ -101,7 +101,7 @@ LOADING = {
         "changed environment variables (PATH); ",
     ),
     "adds a folder": ("import sys\nsys.path.append('/mine')", "changed the module path (sys.path)"),
-    "draws": ("import random\nrandom.random()", "loading it changes the generator of random; leave to the user"),
+    "draws": ("import random\nrandom.random()", "loading it changes the generator of random; do not change state"),
     "hushes": (
         "import warnings\nwarnings.simplefilter('ignore', ResourceWarning)",
         "loading it changes the warning filters of all modules; ",

@@ -210,7 +210,7 @@ def resumable(
 
 BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
     "an error": ("check_recipe_returns_model", "fit raised IndexError: no batch 6 (test_re", breaks, {}),
-    "no return": ("check_recipe_returns_model", "fit gave NoneType", lambda model, data, run: None, {}),
+    "no return": ("check_recipe_returns_model", "fit returned NoneType", lambda model, data, run: None, {}),
     "no budget, no epochs": (
         "check_recipe_returns_model",
         "without --epochs, where run.budget.epochs is None, fit raised TypeError: 'NoneType' object cannot be",
@@ -221,16 +221,16 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
     "text in the log": ("check_recipe_returns_model", "fit raised ValueError: could not convert", logs_text, {}),
     "a tensor in the log": ("check_recipe_returns_model", "fit raised TypeError: Encoding", logs_a_tensor, {}),
     "not finite": ("check_recipe_returns_model", "logits are not finite", not_finite, {}),
-    "another head": ("check_recipe_returns_model", "after fit the model gave an output of shape", other_head, {}),
+    "another head": ("check_recipe_returns_model", "after fit the model returned an output of shape", other_head, {}),
     "no training": (
         "check_recipe_trains",
-        "fit does not change the model, and the spec says trains=True",
+        "fit does not change the model, but the spec says trains=True",
         lambda model, data, run: model,
         {},
     ),
     "secret training": (
         "check_recipe_trains",
-        "fit changes the model, and the spec says trains=False",
+        "fit changes the model, but the spec says trains=False",
         sgd,
         {"trains": False},
     ),
@@ -248,7 +248,7 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
     ),
     "chance of its own": (
         "check_recipe_seed",
-        "the same seed gives other weights",
+        "the same seed gives different weights",
         lambda model, data, run: sgd(model, data, run, generator=FRESH),
         {},
     ),
@@ -290,11 +290,11 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
     "never resumed": ("check_recipe_resumes", "never run.resume", partial(resumable, asks=False), {}),
     "no momentum": (
         "check_recipe_resumes",
-        "step 9 ends with other weights",
+        "step 9 ends with different weights",
         partial(resumable, keeps_momentum=False),
         {},
     ),
-    "half a loss": ("check_recipe_resumes", "step 9 logs another loss", partial(resumable, keeps_loss=False), {}),
+    "half a loss": ("check_recipe_resumes", "step 9 logs a different loss", partial(resumable, keeps_loss=False), {}),
     "a flag": ("check_recipe_leaves_flags", "fit changes torch's cudnn.benchmark", sets_a_flag, {}),
     "grad mode": ("check_recipe_leaves_flags", "fit changes torch's grad_enabled", turns_gradients_off, {}),
 }
@@ -403,7 +403,7 @@ def test_a_batch_that_is_larger_than_the_problem_is_named() -> None:
 ROOTS: dict[str, tuple[Fit | str, str, str]] = {
     "import": ("no_such_package:fit", "check_recipe_returns_model", "cannot import no_such_package:fit"),
     "fit raises": (breaks, "check_recipe_returns_model", "fit raised IndexError: no batch 6"),
-    "nothing returned": (lambda model, data, run: None, "check_recipe_returns_model", "fit gave NoneType"),
+    "nothing returned": (lambda model, data, run: None, "check_recipe_returns_model", "fit returned NoneType"),
     "not finite": (not_finite, "check_recipe_returns_model", "logits are not finite"),
     "nothing done": (lambda model, data, run: model, "check_recipe_trains", "fit does not change the model"),
     "another device": (goes_away, "check_recipe_device", "with run.device cpu"),
@@ -452,20 +452,20 @@ def of_take(take: Callable[..., Any]) -> Callable[[nn.Module, FitRun], TrainStep
 STEPS: dict[str, tuple[Any, str]] = {
     "import": ("no_such_package:step", "cannot import no_such_package:step"),
     "raises": (lambda model, run: run.options["rate"], "step raised KeyError: 'rate'"),
-    "no step": (lambda model, run: model, "step gave TinyNet; return a vitbench.protocols.TrainStep"),
+    "no step": (lambda model, run: model, "step returned TinyNet; return a vitbench.protocols.TrainStep"),
     "no optimiser": (
         lambda model, run: TrainStep(optimizer=None, take=sgd_step(model, run).take),
         "the optimizer of its step is NoneType; make it a torch.optim.Optimizer",
     ),
     "take raises": (of_take(lambda inputs, labels: inputs @ labels), "take of its step raised RuntimeError"),
-    "no loss": (of_take(lambda inputs, labels: None), "take of its step gave None; return the loss"),
+    "no loss": (of_take(lambda inputs, labels: None), "take of its step returned None; return the loss"),
     "many losses": (
         of_take(lambda inputs, labels: labels.float()),
-        "take of its step gave a tensor [192]; return the loss, one finite number",
+        "take of its step returned a tensor [192]; return the loss, one finite number",
     ),
-    "not finite": (of_take(lambda inputs, labels: torch.tensor(torch.nan)), "gave tensor(nan); return the loss"),
+    "not finite": (of_take(lambda inputs, labels: torch.tensor(torch.nan)), "returned tensor(nan); return the loss"),
     "nothing learnt": (of_take(lambda inputs, labels: torch.tensor(1.0)), "take of its step changes no weight"),
-    "another optimiser": (another_optimizer, "its step is one of AdamW, and fit takes those of SGD; let fit"),
+    "another optimiser": (another_optimizer, "its step is one of AdamW, and fit takes those of SGD; make fit"),
 }
 
 
@@ -626,7 +626,7 @@ def test_a_recipe_for_a_baseline_gets_it_and_needs_no_passes() -> None:
     assert {name: one.reason for name, one in outcomes.items() if one.status == "skipped"} == {
         "check_recipe_budget": "it makes no passes in train mode",
         "check_recipe_preprocesses": "it makes no passes",
-        "check_recipe_step": "it says no step; training speed is measured by one of AdamW",
+        "check_recipe_step": "it declares no step; training speed is measured with a step of AdamW",
         "check_recipe_resumes": "it saves nothing; a training that is killed starts over",
     }
     assert "UsageError" not in failed(run(count))["check_recipe_returns_model"]

@@ -193,7 +193,7 @@ def test_an_error_of_a_plugin_is_told_with_the_model(offer: Callable[[ModelSpec]
 
     offer(ModelSpec(name="*", build="x:y", summary="s", resolve=resolve))
     assert model("tiny/net") == Refusal(
-        message="model tiny/net: its family could not be asked: RuntimeError: no net", exit_code=3
+        message="model tiny/net: its family could not be queried: RuntimeError: no net", exit_code=3
     )
 
 

@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyP
     (tmp_path / "file").touch()
     monkeypatch.setenv("VITBENCH_TRACK", str(tmp_path / "file"))
     with (
-        pytest.raises(StoreError, match=r"cannot be written .*; name another folder in VITBENCH_TRACK"),
+        pytest.raises(StoreError, match=r"cannot be written .*; choose another folder in VITBENCH_TRACK"),
         cache_folder(),
     ):
         pass

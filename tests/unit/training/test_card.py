@@ -99,5 +99,5 @@ def test_files_that_only_their_model_reads_say_nothing(name: str, tmp_path: Path
 
 def test_a_card_that_cannot_be_used_is_refused_with_its_field(tmp_path: Path) -> None:
     save_file({"w": torch.zeros(1)}, tmp_path / "a.safetensors", metadata={"vitbench": '{"image_size": [1, 2, 3]}'})
-    with pytest.raises(UnusableError, match=r"a.safetensors says of its weights what cannot be used: .*image_size"):
+    with pytest.raises(UnusableError, match=r"a.safetensors has unusable information about its weights: .*image_size"):
         read_card(tmp_path / "a.safetensors")

@@ -164,7 +164,7 @@ def test_missing_file(tmp_path):
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, torch.zeros(2)])
 def test_no_state_dict(tmp_path, content):
     torch.save(content, tmp_path / "net.pt")
-    with pytest.raises(UnusableError, match=r"net.pt holds no state dict"):
+    with pytest.raises(UnusableError, match=r"net.pt contains no state dict"):
         read_state(tmp_path / "net.pt")
 
 

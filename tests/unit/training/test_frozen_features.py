@@ -137,11 +137,17 @@ def test_features_are_what_the_head_reads_and_a_new_head_reads_them(make: Callab
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (Scaled, "Scaled has no features: it has no method features, and what it gives is not what a last linear"),
+        (Scaled, "Scaled has no features: it has no method features, and its output is not that of a last linear"),
         (TwoHeads, "TwoHeads has no features"),
         (Tokens, "Tokens has no features"),
         (NoLinear, "NoLinear has no features"),
-        (Grid, r"the method features of Grid gives torch.float32 \[5, 1, 8, 8\]; it must give one vector of numbers"),
+        (
+            Grid,
+            (
+                r"the method features of Grid returned torch.float32 \[5, 1, 8, 8\]; it must return one vector of "
+                r"numbers"
+            ),
+        ),
     ],
 )
 def test_a_model_without_features_is_refused_in_words(make: Callable[[], nn.Module], words: str) -> None:

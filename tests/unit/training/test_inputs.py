@@ -207,10 +207,10 @@ def test_many_channels_have_each_their_normalisation_and_gray_becomes_many() -> 
 @pytest.mark.parametrize(
     ("channels", "values", "wanted", "words"),
     [
-        (4, 1, 3, "images of 4 channels become no input of 3"),
-        (4, 1, 1, "images of 4 channels become no input of 1"),
-        (3, 1, 4, "images of 3 channels become no input of 4"),
-        (4, 3, 4, "3 values of mean and std do not normalise 4 channels"),
+        (4, 1, 3, "images of 4 channels cannot become an input of 3"),
+        (4, 1, 1, "images of 4 channels cannot become an input of 1"),
+        (3, 1, 4, "images of 3 channels cannot become an input of 4"),
+        (4, 3, 4, "3 values of mean and std cannot normalise 4 channels"),
     ],
 )
 def test_channels_that_become_no_input_are_refused(channels: int, values: int, wanted: int, words: str) -> None:

@@ -51,7 +51,7 @@ def test_an_output_that_is_no_tensor_is_told_as_everywhere() -> None:
         def forward(self, images: torch.Tensor) -> Any:
             return SimpleNamespace(logits=super().forward(images))
 
-    words = "the model gave a SimpleNamespace; it must give a plain tensor of logits: return output.logits"
+    words = "the model returned a SimpleNamespace; it must return a plain tensor of logits: return output.logits"
     with pytest.raises(InvalidOutput, match=words):
         step(Wraps(3, 4), torch.randn(5, 3), torch.tensor([0, 1, 2, 3, 0]))
 
@@ -127,7 +127,7 @@ def test_a_model_without_logits_ends_a_step_in_words() -> None:
             return super().forward(inputs), None
 
     model = Pair(4, 3)
-    with pytest.raises(InvalidOutput, match="the model gave a tuple; it must give a plain tensor of logits"):
+    with pytest.raises(InvalidOutput, match="the model returned a tuple; it must return a plain tensor of logits"):
         step(model, torch.randn(2, 4), torch.tensor([0, 1]))
 
 

@@ -102,7 +102,7 @@ def test_every_pass_takes_the_step_of_its_mode_and_precision(mode: str, precisio
 @pytest.mark.parametrize("mode", ["inference", "training"])
 def test_the_first_output_of_each_step_is_checked(mode: str) -> None:
     wrong = bench(Probe(), mode=mode, num_classes=4)
-    with pytest.raises(InvalidOutput, match=r"must give logits of shape \(2, 4\)"):
+    with pytest.raises(InvalidOutput, match=r"must return logits of shape \(2, 4\)"):
         wrong.step(wrong.inputs())()
     free = bench(Probe(), mode=mode, num_classes=None)
     assert free.step(free.inputs())().shape == ((2, 3) if mode == "inference" else ())
@@ -132,7 +132,7 @@ def test_a_model_that_keeps_results_is_told_in_inference_alone() -> None:
     inputs = made.inputs()
     made.time(inputs)
     (reason,) = made.remembered(inputs)
-    assert reason.endswith("the model keeps results")
+    assert reason.endswith("the model caches results")
     assert bench(kept, mode="training").remembered(inputs) == []
     assert bench(Probe()).remembered(inputs) == []
 
@@ -211,7 +211,13 @@ def test_a_step_that_is_none_ends_in_words() -> None:
     cell = training_cell()
     make = recipe_step(cell, catalog(lambda model: (torch.optim.SGD(model.parameters()), None)))
     assert make is not None
-    with pytest.raises(InvalidOutput, match=r"the step of recipe kitchen/own gave a tuple; it must give a vitbench"):
+    with pytest.raises(
+        InvalidOutput,
+        match=(
+            r"the step of recipe kitchen/own returned a tuple; it must return a "
+            r"vitbench"
+        ),
+    ):
         Bench.of_cell(Probe(), cell, train=make)
-    with pytest.raises(UnusableError, match="recipe kitchen/own has no step, which it did when this was planned"):
+    with pytest.raises(UnusableError, match="recipe kitchen/own has no step, but it had one when this was planned"):
         recipe_step(cell, catalog(None))

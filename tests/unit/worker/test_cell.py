@@ -145,7 +145,7 @@ def test_a_result_of_weights_that_changed_on_the_hub_since_the_plan_is_refused(
     made_of = msgspec.structs.replace(planned.provenance, files={"model.revision": "then"})
     found = outcome(msgspec.structs.replace(planned, provenance=made_of))
     assert found.status == status
-    assert ("weights on the hub changed" in found.reason) == (status == "failed")
+    assert ("weights on the hub have changed" in found.reason) == (status == "failed")
 
 
 @pytest.mark.parametrize(

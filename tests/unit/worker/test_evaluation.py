@@ -149,7 +149,7 @@ def test_a_model_that_is_wrong_in_a_variant_only_is_found_there(
     assert evaluated(Net(change)).faults == ()
     [fault] = evaluated(Net(change), **conditions).faults
     assert fault.startswith(DISAGREES)
-    assert f" of {IMAGES} images get another class" in fault
+    assert f" of {IMAGES} images get a different class" in fault
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_audits_find_faults_and_warnings() -> None:
         "predictions are dependent on the order of the images or on the batch size"
     ]
     found = evaluated(known_models.Reseeder())
-    assert (found.faults, found.warnings) == ((), ("evaluation drew from or reset torch's random numbers",))
+    assert (found.faults, found.warnings) == ((), ("evaluation used or reset torch's random number generator",))
 
 
 def test_what_gives_no_logits_is_an_error() -> None:

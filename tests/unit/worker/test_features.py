@@ -140,7 +140,7 @@ def test_where_nothing_can_be_written_features_are_extracted_all_the_same(place:
     (place.cache.parents[1] / "features").write_text("in the way")
     place.extracted()
     [said] = place.said
-    assert "its features are not kept in" in said
+    assert "its features are not stored in" in said
 
 
 def test_images_of_no_cache_have_features_that_are_not_kept(place: Place) -> None:
@@ -154,5 +154,5 @@ def test_a_baseline_and_what_float16_cannot_hold_are_refused_in_words(place: Pla
     extract = FeatureCache(planned, Net(), toy_training.bars_data(), place.sent.append, place.said.append)
     with pytest.raises(UsageError, match="is a baseline, which has no features; leave it out"):
         extract(Net(), place.train)
-    with pytest.raises(UsageError, match="features exceed what float16 holds; compute in float32 or bfloat16"):
+    with pytest.raises(UsageError, match="features exceed the range of float16; compute in float32 or bfloat16"):
         place.extracted(Loud(), precision="float16")

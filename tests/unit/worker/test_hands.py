@@ -59,7 +59,7 @@ def test_a_state_of_another_length_is_not_gone_on_from(tmp_path: Path, said: lis
     anew = Hands(tmp_path / "key.pt", curve=[], say=said.append, steps=90)
     assert anew.resume() is None
     assert (anew.earlier_steps, anew.earlier_seconds) == (0, 0.0)
-    assert said == ["the saved state of a killed training is of another length; training starts over"]
+    assert said == ["the saved state of a killed training is for a different length; training starts over"]
     again = Hands(tmp_path / "key.pt", curve=[], say=said.append, steps=100).resume()
     assert again == (40, {})
 
@@ -197,7 +197,7 @@ def test_a_state_is_read_as_it_was(new: Callable[[], Hands], tmp_path: Path) -> 
 def test_what_no_checkpoint_can_hold_is_named_with_its_place_and_the_training_goes_on(new: Callable[[], Hands]) -> None:
     hands = new()
     hands.save(1, {"optimizer": [1, object()]})
-    assert hands.lost.startswith("run.save: state['optimizer'][1] is object; a checkpoint holds tensors")
+    assert hands.lost.startswith("run.save: state['optimizer'][1] is object; a checkpoint may contain tensors")
 
 
 def test_what_is_kept_is_stored_and_survives_a_kill(new: Callable[[], Hands], tmp_path: Path) -> None:

@@ -35,12 +35,12 @@ def test_classes_are_matched_by_name_else_by_all_numbers(data: Any, outputs: Any
 @pytest.mark.parametrize(
     ("data", "outputs", "words"),
     [
-        (("a", "b"), (), "head has 5 classes that nothing names, and the data have 2; say which"),
+        (("a", "b"), (), "head has 5 classes without a name, but the data has 2; map outputs"),
         (("n01", "trench"), HEAD, r'"trench" of the data.s 2 classes is not among the 5 of its head .*mean "tench"\?'),
         (("0", "1"), HEAD, '"0", "1" of the data.s 2 classes are not among'),  # digits are not the first of ImageNet
         ((*map(str, range(4)), "n01"), HEAD, "not among"),
         (("n01", "crane"), HEAD, '"crane" is the name of the outputs 1 and 2 of its head; give a class map'),
-        (("n01", "tench"), HEAD, "output 0 of its head is to mean the classes n01 and tench"),
+        (("n01", "tench"), HEAD, "output 0 of its head is mapped to the classes n01 and tench"),
         (("a", "b", "c"), (("a",), ("b",)), '"c" of the data.s 3 classes is not among the 2'),
     ],
 )
@@ -76,12 +76,12 @@ def test_a_map_of_each_output_to_its_own_class_changes_nothing() -> None:
     ("given", "words"),
     [
         ({"a": ("n01",)}, 'the class map has no entry for "b" of the data.s 2 classes'),
-        ({"a": ("n01",), "b": ("n02",), "bb": ("n03",)}, 'the data have no class "bb", which the class map names'),
+        ({"a": ("n01",), "b": ("n02",), "bb": ("n03",)}, 'the data has no class "bb", which the class map names'),
         ({"a": ("n01",), "b": ("n0",)}, 'head has no class "n0", which .* Did you mean "n0'),
         ({"a": ("n01",), "b": (5,)}, "has no output 5, .* its 5 outputs are 0 to 4"),
         ({"a": ("n01",), "b": (-1,)}, "has no output -1"),
-        ({"a": ("n01",), "b": (0,)}, "output 0 of its head is to mean the classes a and b"),
-        ({"a": ("n01", "tench"), "b": (1,)}, "output 0 of its head is to mean the class a twice"),
+        ({"a": ("n01",), "b": (0,)}, "output 0 of its head is mapped to the classes a and b"),
+        ({"a": ("n01", "tench"), "b": (1,)}, "output 0 of its head is mapped to the class a twice"),
         ({"a": ("n01",), "b": ("crane",)}, "is the name of the outputs 1 and 2"),
     ],
 )

@@ -76,7 +76,7 @@ def same(model: nn.Module) -> nn.Module:
         (lambda: Extra((1, 2)), same, "not kept: _extra_state is of type tuple, which safetensors do not hold"),
         (lambda: Extra({1: float("nan")}), same, "not kept: _extra_state is of type dict"),
         (Tied, same, ""),
-        (Tied, seeing, "kept without the buffer seen, which training changed and the state dict leaves out"),
+        (Tied, seeing, "kept without the buffer seen, which training changed but the state dict does not include"),
         (Tied, grown, "kept, but do not fit the model as it is built: of its keys 2 unexpected (first: late.weight)"),
         (normalised, same, ""),
         (lambda: nn.Linear(3, 2), lambda model: parametrizations.weight_norm(model), "kept, but do not fit the model"),

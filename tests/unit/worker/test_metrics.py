@@ -77,15 +77,15 @@ def test_what_is_like_a_number_is_one(value: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"it": 0.5}, "p/it failed: TypeError: it gave str where Measurement is expected"),
-        ([{"name": "it", "value": 0.5}], "it gave dict where Measurement is expected"),
+        ({"it": 0.5}, "p/it failed: TypeError: it returned str where Measurement is expected"),
+        ([{"name": "it", "value": 0.5}], "it returned dict where Measurement is expected"),
         (None, "TypeError: 'NoneType' object is not iterable"),
         ([Measurement(name="it", value="0.5")], "Expected `float | null`, got `str` - at `$.value`"),  # type: ignore[arg-type]
-        ([Measurement(name="it", value=1 + 2j)], "it gave complex where a number is expected"),  # type: ignore[arg-type]
+        ([Measurement(name="it", value=1 + 2j)], "it returned complex where a number is expected"),  # type: ignore[arg-type]
         ([Measurement(name="it", value=0.5, n=2.5)], "Expected `int | null`, got `float`"),  # type: ignore[arg-type]
         ([Measurement(name="it", value=0.5, better="up")], "Invalid enum value 'up'"),  # type: ignore[arg-type]
         ([Measurement(name="it", value=0.5, samples=((math.nan,),))], "a sample of it is not finite"),
-        ([Measurement(name="share", value=0.5)], 'it gave "share", and its spec declares it'),
+        ([Measurement(name="share", value=0.5)], 'it returned "share", but its spec declares it'),
     ],
 )
 def test_what_is_no_measurement_loses_only_its_own(
@@ -172,7 +172,7 @@ def test_rounding_takes_no_interval_away() -> None:
 def test_what_is_given_twice_has_no_value(capsys: pytest.CaptureFixture[str]) -> None:
     found = measured(lambda subject: [Measurement(name="it", value=0.5), Measurement(name="it", value=0.7)])
     assert (found.value, found.verdict.level) == (None, "invalid")
-    assert 'it gave "it" twice' in found.verdict.reasons[0]
+    assert 'it returned "it" twice' in found.verdict.reasons[0]
     capsys.readouterr()
 
 
@@ -183,7 +183,7 @@ def test_declared_figures_are_taken_and_the_metrics_own_name_is_not_one_of_them(
     it = offer("it", lambda subject: [Measurement(name="it", value=1.0)], measurements=("low", "high"))
     found = measure(Catalog(metrics={"p/it": it}), subject(), "quality").measurements
     assert [one.name for one in found] == ["low", "high"]
-    reason = 'p/it failed: ValueError: it gave "it", and its spec declares low, high'
+    reason = 'p/it failed: ValueError: it returned "it", but its spec declares low, high'
     assert {one.verdict.reasons for one in found} == {(reason,)}
     assert "Traceback" in capsys.readouterr().err
 
@@ -428,14 +428,14 @@ def test_a_wrong_score_takes_nothing_from_the_others_of_its_metric(capsys: pytes
 def test_a_score_that_is_not_declared_or_without_predictions_fails(capsys: pytest.CaptureFixture[str]) -> None:
     values = np.array([True, True, False])
     [found] = scores(ImageScores(name="other", values=values)).measurements
-    assert 'it gave "other", and its spec declares it' in found.verdict.reasons[0]
+    assert 'it returned "other", but its spec declares it' in found.verdict.reasons[0]
     training = TrainingLog(seconds=1.0, images=3)
     catalog = Catalog(
         metrics={"p/it": offer("it", lambda subject: [ImageScores(name="it", values=values)], needs="training")}
     )
     alone = dataclasses.replace(subject(), predictions=None, training=training)
     [found] = measure(catalog, alone, "quality").measurements
-    assert 'it gave ImageScores, which needs predictions, and its "needs" does not' in found.verdict.reasons[0]
+    assert 'it returned ImageScores, which needs predictions, and its "needs" does not' in found.verdict.reasons[0]
     capsys.readouterr()
 
 

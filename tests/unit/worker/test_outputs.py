@@ -41,21 +41,21 @@ class Wrong(nn.Module):
         return self.change(self.head(images.flatten(1)), images)
 
 
-NO_TENSOR = "it must give a plain tensor of logits"
+NO_TENSOR = "it must return a plain tensor of logits"
 WRONG: dict[str, tuple[Callable[[Tensor, Tensor], Any], str]] = {
-    "none": (lambda logits, images: None, f"the model gave a NoneType; {NO_TENSOR}"),
-    "tuple": (lambda logits, images: (logits, images), f"the model gave a tuple; {NO_TENSOR}"),
-    "list": (lambda logits, images: [logits], f"the model gave a list; {NO_TENSOR}"),
-    "dict": (lambda logits, images: {"logits": logits}, f"the model gave a dict; {NO_TENSOR}"),
-    "object": (lambda logits, images: OrderedDict(a=1), f"the model gave an OrderedDict; {NO_TENSOR}"),
-    "array": (lambda logits, images: logits.detach().numpy(), f"the model gave a ndarray; {NO_TENSOR}"),
-    "number": (lambda logits, images: 0.5, f"the model gave a float; {NO_TENSOR}"),
+    "none": (lambda logits, images: None, f"the model returned a NoneType; {NO_TENSOR}"),
+    "tuple": (lambda logits, images: (logits, images), f"the model returned a tuple; {NO_TENSOR}"),
+    "list": (lambda logits, images: [logits], f"the model returned a list; {NO_TENSOR}"),
+    "dict": (lambda logits, images: {"logits": logits}, f"the model returned a dict; {NO_TENSOR}"),
+    "object": (lambda logits, images: OrderedDict(a=1), f"the model returned an OrderedDict; {NO_TENSOR}"),
+    "array": (lambda logits, images: logits.detach().numpy(), f"the model returned a ndarray; {NO_TENSOR}"),
+    "number": (lambda logits, images: 0.5, f"the model returned a float; {NO_TENSOR}"),
     "other device": (lambda logits, images: logits.to("meta"), "the model's output is on meta, not on cpu"),
-    "more dimensions": (lambda logits, images: logits[:, :, None, None], "the model gave an output of shape"),
-    "scalar": (lambda logits, images: logits.sum(), "the model gave an output of shape ()"),
-    "fewer images": (lambda logits, images: logits[:1], "the model gave an output of shape (1, 10)"),
-    "fewer classes": (lambda logits, images: logits[:, :7], "have shape|gave an output of shape"),
-    "more classes": (lambda logits, images: logits.repeat(1, 2), "have shape|gave an output of shape"),
+    "more dimensions": (lambda logits, images: logits[:, :, None, None], "the model returned an output of shape"),
+    "scalar": (lambda logits, images: logits.sum(), "the model returned an output of shape ()"),
+    "fewer images": (lambda logits, images: logits[:1], "the model returned an output of shape (1, 10)"),
+    "fewer classes": (lambda logits, images: logits[:, :7], "have shape|returned an output of shape"),
+    "more classes": (lambda logits, images: logits.repeat(1, 2), "have shape|returned an output of shape"),
     "whole numbers": (lambda logits, images: logits.long(), "the model's output is int64; logits must be"),
     "truths": (lambda logits, images: logits > 0, "the model's output is bool; logits must be"),
     "complex": (lambda logits, images: logits.to(torch.complex64), "the model's output is complex64; logits must be"),

@@ -145,7 +145,7 @@ def test_a_cell_that_is_judged_on_validation_images_reads_no_others_and_says_wha
     assert np.array_equal(predicted.index, val.index)
     assert np.array_equal(predicted.labels, val.labels)
     assert first.splits == {"train": 180, "val": 20, "test": 0}
-    chosen = "supervised chooses by the validation images (keep=best), so that scores on them are too high"
+    chosen = "supervised chooses by the validation images (keep=best), so scores on them are too high"
     job = MetricsJob(planned=planned, doubts=first.doubts)
     again = measure_again(msgspec.msgpack.encode(job), tmp_path, lambda _: None)
     for result in (first, again):
@@ -247,7 +247,7 @@ def test_what_a_recipe_saves_and_keeps(tmp_path: Path, monkeypatch: pytest.Monke
     assert result.evidence["earlier_seconds"] > 0
     (took,) = [one for one in result.measurements if one.name == "train_seconds"]
     assert took.value > result.evidence["earlier_seconds"]
-    assert any("in attempts that were killed" in reason for reason in took.verdict.reasons)
+    assert any("in killed attempts" in reason for reason in took.verdict.reasons)
     sentences = [message.text for message in said if isinstance(message, Say)]
     assert sentences[0] == ("vit on digits, supervised, seed 0: resuming a killed training at step 7 (0.0 s done).")
 

@@ -261,7 +261,7 @@ def test_a_loss_that_is_not_finite_is_invalid() -> None:
 
 def test_a_model_that_keeps_results_is_at_fault() -> None:
     (fault,) = speed_of(partial(known_models.Caching, 0.02), batch_size=4).faults
-    assert fault.endswith("the model keeps results")
+    assert fault.endswith("the model caches results")
     assert speed_of(known_models.Linear, batch_size=4).faults == ()
 
 
@@ -275,7 +275,7 @@ def test_outputs_that_are_not_finite_are_invalid() -> None:
     ("model", "words"),
     [
         (known_models.OnMeta, "the model's output is on meta, not on cpu"),
-        (partial(known_models.DynamicShape, 20), r"gave an output of shape \(4, 9\) for 4 images; .* \(4, 10\)"),
+        (partial(known_models.DynamicShape, 20), r"returned an output of shape \(4, 9\) for 4 images; .* \(4, 10\)"),
     ],
 )
 def test_an_output_that_is_no_batch_of_logits_ends_the_cell(model: Callable[..., nn.Module], words: str) -> None:

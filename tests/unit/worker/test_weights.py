@@ -85,7 +85,7 @@ def test_size_and_channels_are_the_weights_where_the_model_follows_the_data(chec
     ("options", "trains", "error", "words"),
     [
         ({"mean": (0.5,)}, False, UsageError, "mean and std are given together"),
-        ({"crop_fraction": 0.5}, True, UsageError, "give mean and std with how its images are resized"),
+        ({"crop_fraction": 0.5}, True, UsageError, "give mean and std together with how its images are resized"),
         ({"mean": (0.5, 0.5), "std": (1.0, 1.0), "channels": 3}, False, UsageError, "values for 2 channels"),
         ({"mean": (0.5,), "std": (0.0,)}, False, UsageError, "std must be positive"),
     ],
@@ -103,7 +103,7 @@ def test_class_names_are_read_from_a_file(tmp_path: Path, checkpoint: str) -> No
     options = {"checkpoint": checkpoint, "class_names": str(names)}
     assert weights_of(spec(), options, trains=False).class_names == ("cat", "dog")
     names.write_text("cat\ncat\n", encoding="utf-8")
-    with pytest.raises(UnusableError, match="hold a name twice"):
+    with pytest.raises(UnusableError, match="contain a name twice"):
         weights_of(spec(), options, trains=False)
 
 

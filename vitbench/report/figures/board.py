@@ -50,8 +50,8 @@ def board_grid(name: str, drawn: Sequence[tuple[str, Sequence[Figure]]]) -> Grid
     """Return one figure of several models as a grid: a row of images, and below it one row per model.
 
     A figure takes part where its grid has images in its first row and values over the same images in a later one. Of
-    several steps the last is taken, such as the last layer. Models whose images or scale are others than most models'
-    are left out, and named in the note.
+    several steps the last is taken, such as the last layer. Models whose images or scale differ from most models' are
+    left out, and named in the note.
 
     Args:
         name: the figure's.
@@ -122,4 +122,4 @@ def _note(left_out: Sequence[str]) -> str:
     if not left_out:
         return ""
     more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
-    return f"Left out, since their images or their scale are others: {', '.join(left_out[:_NAMED])}{more}."
+    return f"Left out, because their images or their scale differ: {', '.join(left_out[:_NAMED])}{more}."

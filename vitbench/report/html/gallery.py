@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Gallery", "Shot", "gallery"]
 
 _COLUMN = 100
-"""Thumbnails that are stored as one image: a WebP's side has 16,383 pixels at most."""
+"""Thumbnails that are stored as one image: a WebP's side has at most 16,383 pixels."""
 _EXACT = 32
 """Pixels of a side up to which thumbnails lose no bit."""
 _COARSE = 48

@@ -38,10 +38,10 @@ _SHARES = ("jitter", "cutout", "erase")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Augmentation:
-    """What is done to the images of a training; as it is made without arguments, nothing.
+    """What is done to training images; without arguments, nothing.
 
-    Gray images and images of any number of channels are welcome: what concerns colour (the saturation of `jitter`, and
-    the policies' operation Color) leaves images of other than three channels as they are.
+    Gray images and images with any number of channels are supported: what concerns colour (the saturation of `jitter`,
+    and the policies' operation Color) leaves images that do not have three channels unchanged.
     """
 
     crop: Crop = "none"
@@ -49,16 +49,16 @@ class Augmentation:
     1512.03385, with 4 of 32 pixels); ``resized`` cuts a box of random size and shape out of it and resizes that to the
     model's input (Szegedy et al. 2014, arXiv 1409.4842)."""
     scale: tuple[float, float] = (0.08, 1.0)
-    """Least and largest area of a ``resized`` crop, as shares of the image's."""
+    """Smallest and largest area of a ``resized`` crop, as shares of the image's."""
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Least and largest width of a ``resized`` crop over its height."""
+    """Smallest and largest ratio of width to height of a ``resized`` crop."""
     flip: bool = False
     """Whether every second image, on average, is mirrored left to right."""
     policy: Policy = "none"
     """``autoaugment`` is the policy found for CIFAR-10 (Cubuk et al. 2018, arXiv 1805.09501); ``randaugment`` draws
     `operations` of 14 at strength `magnitude` (Cubuk et al. 2019, arXiv 1909.13719)."""
     operations: int = 2
-    """How many operations of RandAugment's each image undergoes."""
+    """Number of RandAugment operations applied to each image."""
     magnitude: int = 9
     """RandAugment's strength, 0 to 30."""
     jitter: float = 0.0
@@ -96,7 +96,7 @@ class Augmentation:
             raise UsageError(f"magnitude must be 0 to {LARGEST_MAGNITUDE}, not {self.magnitude}")
 
     def allowed(self, augmentations: Collection[str]) -> Augmentation:
-        """Return what remains of it where only some changes of an image keep its label.
+        """Return the part of it that is left if only some changes to an image preserve its label.
 
         Args:
             augmentations: of a `TrainVal`. Without ``flip``, images are not mirrored. Without ``crop``, all parts of an

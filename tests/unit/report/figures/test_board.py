@@ -68,7 +68,7 @@ def test_models_that_cannot_be_compared_are_left_out_by_name() -> None:
     found = board_grid("rollout", [("odd", [look(9.0, label="logit")]), *usual, ("few", [fewer])])
     assert found is not None
     assert found.row_labels == ("image", "a", "b")
-    assert found.note == "Left out, since their images or their scale are others: odd, few."
+    assert found.note == "Left out, because their images or their scale differ: odd, few."
     assert found.scale is not None
     assert found.scale.high == 1.0
 

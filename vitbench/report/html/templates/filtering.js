@@ -54,7 +54,7 @@ const pageFilter = () => {
       some.labelled = some.front.map((on) => on || some.id.length <= MOST_LABELS);
       const told = some.model.map((model, i) => [some.x[i], `${model} (${some.y_text[i]}, ${some.x_text[i]})`])
         .filter((_, i) => some.front[i]).sort((a, b) => a[0] - b[0]).map(([, text]) => text).join("; ");
-      const text = some.id.length === 0 ? "No row that is shown has both figures."
+      const text = some.id.length === 0 ? "No row shown has both values."
         : `${words.y_name} against ${words.x_name} of the ${some.id.length} models shown. On the Pareto front among them: ${told || "none, for lack of valid numbers"}.`;
       return { ...chart, text, data: { points: some, levels: kept(levels, levels.model.map((name) => names.has(name))) } };
     },

@@ -208,7 +208,7 @@
     return all("table.board").map((table) => new DataTable(table, {
       autoWidth: false, info: false, order: [], paging: false,
       layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null },
-      language: { zeroRecords: "No row fits the filter." },
+      language: { zeroRecords: "No row matches the filter." },
       columns: all("thead th", table).map(({ dataset }) => ({
         name: dataset.key,
         type: dataset.key === "model" ? "html" : dataset.kind ?? "figure",

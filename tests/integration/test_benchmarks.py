@@ -30,32 +30,38 @@ from vitbench.version import __version__
 ROOT = Path(__file__).parents[2]
 
 
-def run_pytest(*arguments: str) -> str:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+COLLECT_ALL_AND_RUN_SOME = """
+import sys, pytest
+
+class Collected:
+    @pytest.hookimpl(tryfirst=True)  # before -k selects
+    def pytest_collection_modifyitems(self, items):
+        print(*(item.nodeid for item in items), sep="\\n")
+
+which = ["benchmarks", "-k", "test_models and vit-small-cifar"]
+how = ["--benchmark-disable", "-q", "-s", "-p", "no:cacheprovider"]
+sys.exit(pytest.main([*which, *how], plugins=[Collected()]))
+"""
+
+
+def test_every_built_in_model_is_among_them_and_one_takes_its_steps() -> None:
+    command = [sys.executable, "-c", COLLECT_ALL_AND_RUN_SOME]
     done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def test_all_are_collected_and_every_built_in_model_is_among_them() -> None:
-    collected = run_pytest("benchmarks", "--collect-only")
     for file in (ROOT / "benchmarks").glob("test_*.py"):
-        assert f"benchmarks/{file.name}::" in collected
+        assert f"benchmarks/{file.name}::" in done.stdout
     models = {
         name
         for name, offer in load_catalog().models.items()
         if offer.plugin.distribution == "vitbench" and not (offer.spec.is_baseline or offer.spec.resolve)
     }
     missing = {
-        test: {name for name in models if f"::{test}[{name}" not in collected}
+        test: {name for name in models if f"::{test}[{name}" not in done.stdout}
         for test in ("test_forward", "test_train_step")
     }
     too_large = {"timm/resnetv2_152x4_bit.goog_in21k"}
     assert missing == {"test_forward": set(), "test_train_step": too_large}
-
-
-def test_a_model_of_them_takes_its_steps() -> None:
-    assert "2 passed" in run_pytest("benchmarks/test_models.py", "-k", "vit-small-cifar", "--benchmark-disable")
+    assert "2 passed" in done.stdout
 
 
 # gpu_check.py, as far as it goes without a GPU: the rehearsal `--device cpu` takes minutes, and is run by hand.

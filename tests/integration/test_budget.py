@@ -46,8 +46,11 @@ def weights(output: Path) -> dict[str, Any]:
     return load_file(path)
 
 
-def test_a_budget_that_is_ample_trains_to_the_recipes_own_length(tmp_path: Path) -> None:
+def test_a_budget_that_is_ample_trains_to_the_recipes_own_length(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     results = run(tmp_path)
+    assert capfd.readouterr() == ("", ""), "a quiet run says nothing"
     record = newest(results)
     given = record.planned.allotted
     assert (results.exit_code, record.warnings) == (0, ())

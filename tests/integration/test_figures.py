@@ -213,33 +213,25 @@ def test_explain_looks_at_the_users_own_images(made: Path, explained: Explained,
     assert tile.pixels.shape == (1, 8, 8)  # gray and of the model's size, as its input is
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "line"),
-    [
-        (("--model", "smal"), 2, 'no result of model "smal"'),
-        (("--model", "majority"), 2, 'no result of model "majority"'),
-        (("--figure", "lok"), 2, 'unknown figure "lok". Did you mean "look"?'),
-        (("--figure", "drawing/look", "--head", "1"), 2, 'has no option "head"'),
-        (("--figure", "drawing/look", "--layer", "x"), 2, "option layer must be"),
-        (("--figure", "drawing/look", "--target", "eleven"), 2, 'no class "eleven"'),
-        (("--image", "missing.png"), 3, "image missing.png cannot be read: No such file or directory"),
-        (("--image", FILE_NAME), 3, f"image {FILE_NAME} cannot be read"),
-    ],
-)
 def test_explain_refuses_in_one_line_before_anything_runs(
-    made: Path,
-    explained: Explained,
-    monkeypatch: pytest.MonkeyPatch,
-    words: tuple[str, ...],
-    code: int,
-    line: str,
+    made: Path, explained: Explained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(made / "results")
     before = by_figure(made)
-    ended, paths, err = explained(made, *words)
-    assert (ended, paths) == (code, [])
-    [told] = err.splitlines()
-    assert line in told
+    for words, code, line in (
+        ("--model smal", 2, 'no result of model "smal"'),
+        ("--model majority", 2, 'no result of model "majority"'),
+        ("--figure lok", 2, 'unknown figure "lok". Did you mean "look"?'),
+        ("--figure drawing/look --head 1", 2, 'has no option "head"'),
+        ("--figure drawing/look --layer x", 2, "option layer must be"),
+        ("--figure drawing/look --target eleven", 2, 'no class "eleven"'),
+        ("--image missing.png", 3, "image missing.png cannot be read: No such file or directory"),
+        (f"--image {FILE_NAME}", 3, f"image {FILE_NAME} cannot be read"),
+    ):
+        ended, paths, err = explained(made, *words.split())
+        assert (ended, paths) == (code, []), words
+        [told] = err.splitlines()
+        assert line in told
     assert by_figure(made) == before
 
 

@@ -52,11 +52,6 @@ def test_a_slower_model_is_found_and_by_how_much() -> None:
     assert found.reasons == (f"all {found.quads} quads: short: slept", f"all {found.quads} quads: long: slept")
 
 
-def test_a_model_is_neither_faster_nor_slower_than_itself() -> None:
-    same = side("sleeper", seconds=0.03)
-    assert compare(same, same, threshold=0.2).verdict in ("same", "not resolved")
-
-
 def test_what_a_model_prints_or_reads_does_not_break_the_talk() -> None:
     with live_worker(side("talker"), timeout=PATIENCE) as worker:
         worker.answer(Ready)

@@ -142,6 +142,21 @@ def test_a_pick_drops_what_is_slow_and_what_is_blind_and_resumes(
         *left
     }
 
+    # What is stored answers a want that nothing meets.
+    asked["models"].append("wide")
+    with pytest.raises(
+        vitbench.VitbenchError, match=r"no candidate has throughput > .*; the nearest: wide \("
+    ) as error:
+        vitbench.pick("digits:train_images=700", want="throughput > 1e12", **asked)
+    assert error.value.exit_code == 5
+    assert len(vitbench.load(asked["output"]).records) == len(records)
+
+
+def test_a_budget_below_the_first_pass_is_refused(asked: dict[str, Any]) -> None:
+    asked["budget"] = 5
+    with pytest.raises(vitbench.UsageError, match=r"below the first pass.* give --budget .* or more"):
+        vitbench.pick("digits", **asked)
+
 
 def _kind(record: Record) -> str:
     cell = record.planned.cell
@@ -155,13 +170,3 @@ def _kind(record: Record) -> str:
 
 def _name(record: Record) -> str:
     return record.planned.label
-
-
-def test_wants_that_nothing_meets_name_the_nearest(asked: dict[str, Any]) -> None:
-    with pytest.raises(vitbench.UsageError, match=r"below the first pass.* give --budget .* or more"):
-        vitbench.pick("digits", **{**asked, "budget": 5})
-    with pytest.raises(
-        vitbench.VitbenchError, match=r"no candidate has throughput > .*; the nearest: wide \("
-    ) as error:
-        vitbench.pick("digits", want="throughput > 1e12", **{**asked, "models": [*asked["models"], "wide"]})
-    assert error.value.exit_code == 5

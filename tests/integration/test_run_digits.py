@@ -40,7 +40,12 @@ batch_sizes = [4]
 modes = ["inference"]
 """
 # A shell that starts pytest in the background makes it, and what it starts, deaf to SIGINT.
-START = "import signal, vitbench.cli; signal.signal(signal.SIGINT, signal.default_int_handler); vitbench.cli.main()"
+START = """
+import signal, vitbench.cli, vitbench.running.runner
+signal.signal(signal.SIGINT, signal.default_int_handler)
+vitbench.running.runner.SPEED_PROCESSES = (2,)
+vitbench.cli.main()
+"""
 
 
 @pytest.fixture
@@ -189,19 +194,3 @@ def test_without_a_suite_the_recipes_keep_their_own_defaults(call: Vitbench) -> 
     assert code == 0, said
     [cell] = [planned["cell"] for planned in json.loads(out) if planned["cell"]["kind"] == "quality"]
     assert (cell["dataset"], cell["recipe_options"]["epochs"], cell["threads"]) == ("datasets/digits", 80, 1)
-
-
-@pytest.mark.slow
-def test_a_script_from_stdin_runs_a_suite(tmp_path: Path) -> None:
-    suite = tmp_path / "tiny.toml"
-    suite.write_text(SUITE)
-    script = f"""
-import vitbench
-results = vitbench.run({str(suite)!r}, output={str(tmp_path / "results")!r}, models=["majority"], quiet=True)
-table = results.rows()
-print(results.exit_code, list(table["model"]), round(float(table["top1"][0]), 1))
-print(sorted(set(results.measurements()["metric"]) & {{"top1", "nll"}}))
-"""
-    done = subprocess.run([sys.executable, "-"], input=script, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["0 ['baseline/majority'] 0.1", "['nll', 'top1']"]
-    assert done.stderr == ""

@@ -15,9 +15,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,8 @@ from idx_files import idx
 from safetensors.numpy import load_file, save_file
 
 import vitbench
+from vitbench.cli import main
+from vitbench.report import render
 
 ZOO = Path(__file__).parents[1] / "third_party" / "vitbench-zoo"
 QUALITY = ("worst_class", "squared_miss", "auroc_first", "dark_top1")
@@ -87,24 +90,24 @@ class Zoo:
     def data(self) -> dict[str, Path]:
         return {"idx": self.folder / "mnist", "npz": self.folder / "blood"}
 
-    def run(self, *arguments: str, code: int = 0, installed: bool = True) -> str:
-        """Run ``vitbench ARGUMENTS`` in the folder, assert its exit code, and return its stdout."""
-        finished = subprocess.run(
-            [sys.executable, "-m", "vitbench", *arguments],
-            cwd=self.folder,
-            env={**os.environ, **(self.environment if installed else {"VITBENCH_CACHE": str(self.folder / "cache")})},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert finished.returncode == code, finished.stdout + finished.stderr
-        return finished.stdout
-
+    @property
     def where(self) -> list[str]:
         return [part for name, path in self.data.items() for part in ("--data", f"zoo/{name}={path}")]
 
-    def small(self, *arguments: str, code: int = 0) -> str:
-        return self.run("run", "--suite", "small.toml", *self.where(), "--output", "small", *arguments, code=code)
+    def run(self, suite: str | Path, output: str | Path, **selection: Any) -> vitbench.Results:
+        """Run a suite in this process, with the package's data."""
+        data = {f"zoo/{name}": path for name, path in self.data.items()}
+        return vitbench.run(suite, output=output, data=data, quiet=True, **selection)
+
+
+def started(*arguments: str, folder: Path, environment: Mapping[str, str]) -> str:
+    """Run ``python ARGUMENTS`` in a folder and return its stdout."""
+    command = [sys.executable, *arguments]
+    finished = subprocess.run(
+        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
 
 
 def draw(rng: np.random.Generator, count: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -161,8 +164,9 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
 @pytest.fixture(scope="module")
 def small(zoo: Zoo) -> Path:
     """Return the results of a small suite on IDX files, of quality alone."""
-    zoo.small()
-    return zoo.folder / "small"
+    with pytest.MonkeyPatch.context() as patch:
+        install_here(zoo, patch)
+        return zoo.run("small.toml", zoo.folder / "small").folder
 
 
 @pytest.fixture(scope="module")
@@ -174,13 +178,11 @@ def results(zoo: Zoo, small: Path) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vitbench.running.runner.SPEED_PROCESSES", (2,))  # this file does not test how speeds are made
         install_here(zoo, patch)
-        data = {f"zoo/{name}": path for name, path in zoo.data.items()}
-        vitbench.run("zoo.toml", datasets=[DATASET], models=MODELS, data=data, output="results", quiet=True)
-    return zoo.folder / "results"
+        return zoo.run("zoo.toml", zoo.folder / "results", datasets=[DATASET], models=MODELS).folder
 
 
 def install_here(zoo: Zoo, patch: pytest.MonkeyPatch) -> None:
-    """Install the package into this process, too."""
+    """Install the package into this process."""
     patch.syspath_prepend(zoo.folder / "site")
     patch.chdir(zoo.folder)
     for name, value in zoo.environment.items():
@@ -193,6 +195,22 @@ def here(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> Zoo:
     return zoo
 
 
+@pytest.fixture
+def call(here: Zoo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run the command line in this process and return its stdout."""
+
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["vitbench", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert not ended.value.code, out + err
+        return out
+
+    return call
+
+
 def left_to_run(printed: str) -> int:
     [number] = re.findall(r"\d+ cells?, (\d+) to run", printed)
     return int(number)
@@ -200,7 +218,8 @@ def left_to_run(printed: str) -> int:
 
 @pytest.mark.slow
 def test_the_package_keeps_every_contract(zoo: Zoo) -> None:
-    outcomes = json.loads(zoo.run("check", "zoo", *zoo.where(), "--json"))["outcomes"]
+    command = ("-m", "vitbench", "check", "zoo", *zoo.where, "--json")
+    outcomes = json.loads(started(*command, folder=zoo.folder, environment=zoo.environment))["outcomes"]
     assert not [outcome for outcome in outcomes if outcome["status"] == "failed"]
     passed = {outcome["subject"] for outcome in outcomes if outcome["status"] == "passed"}
     assert passed == {
@@ -210,51 +229,44 @@ def test_the_package_keeps_every_contract(zoo: Zoo) -> None:
     }
 
 
-def test_a_family_lists_its_usual_members_and_makes_any_other(zoo: Zoo) -> None:
-    assert zoo.run("ls", "models", "zoo/mixer*w64").split() == ["zoo/mixer-d4-w64"]
-    assert "patch" in zoo.run("ls", "--options", "zoo/mixer-d3-w17")
+def test_a_family_lists_its_usual_members_and_makes_any_other(call: Callable[..., str]) -> None:
+    assert call("ls", "models", "zoo/mixer*w64").split() == ["zoo/mixer-d4-w64"]
+    assert "patch" in call("ls", "--options", "zoo/mixer-d3-w17")
 
 
-@pytest.mark.parametrize(
-    ("selection", "message"),
-    [
+def test_a_wrong_value_of_an_option_ends_the_command_before_anything_runs(here: Zoo) -> None:
+    for selection, message in (
         ({"models": ["zoo/swin:head_width=5"]}, "head_width must be one of 4, 8, 16, 32, not 5"),
         ({"models": ["zoo/swin:depths=0,2"]}, "depths must be at least 1, not 0"),
         ({"models": ["zoo/swin:width=20"]}, "a width of 20 is not a multiple of head_width=8"),
         ({"models": ["zoo/mixer-deep"]}, "mixer-deep says no depth and width"),
         ({"datasets": ["zoo/npz:severity=9"]}, "severity must be at most 5, not 9"),
-        ({"settings": {"sam": {"rho": -1.0}}}, "rho must be at least 0, not -1.0"),
         ({"settings": {"distil": {"temperature": "warm"}}}, "temperature must be a number, not 'warm'"),
         ({"settings": {"distil": {"teacher": "zoo/nobody"}}}, 'unknown model "zoo/nobody"'),
         ({"settings": {"distil": {"teacher": "zoo/swin:depth=3"}}}, 'zoo/swin has no option "depth"'),
-    ],
-)
-def test_a_wrong_value_of_an_option_ends_the_command_before_anything_runs(
-    here: Zoo, selection: dict, message: str
-) -> None:
-    with pytest.raises(vitbench.UsageError, match=re.escape(message)) as raised:
-        vitbench.run(
-            "zoo", output="nothing", data={f"zoo/{k}": v for k, v in here.data.items()}, quiet=True, **selection
-        )
-    assert raised.value.exit_code == 2
-    assert not (here.folder / "nothing").exists()
+    ):
+        with pytest.raises(vitbench.UsageError, match=re.escape(message)) as raised:
+            here.run("zoo", "nothing", **selection)  # type: ignore[arg-type]
+        assert raised.value.exit_code == 2
+        assert not (here.folder / "nothing").exists()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("metric", QUALITY)
-def test_each_quality_metric_ranks_a_better_model_before_a_worse_one(
-    here: Zoo, small: Path, tmp_path: Path, metric: str
-) -> None:
-    suite = here.folder / f"by-{metric}.toml"
-    suite.write_text(SMALL.replace("worst_class", metric))
+def test_a_metric_of_each_kind_ranks_a_better_model_before_a_worse_one(here: Zoo, small: Path, tmp_path: Path) -> None:
     output = shutil.copytree(small, tmp_path / "small")  # its newest run says what ranks
-    before = len(vitbench.load(output).records)
-    found = vitbench.run(suite, output=output, models=[BETTER, WORSE], data={"zoo/idx": here.data["idx"]}, quiet=True)
-    assert len(found.records) == before  # the order is another one; nothing is made again
-    rows = found.rows().set_index("model")
-    assert set(rows.rank_by) == {metric}
-    assert rows.rank_last[BETTER] < rows["rank"][WORSE]
-    assert (rows[metric][BETTER] > rows[metric][WORSE]) == (metric != "squared_miss")
+    found = vitbench.load(output)
+    before = len(found.records)
+    for metric in QUALITY[:3]:
+        if metric != "worst_class":  # which the suite itself ranks by
+            suite = here.folder / f"by-{metric}.toml"
+            suite.write_text(SMALL.replace("worst_class", metric))
+            found = here.run(suite, output, models=[BETTER, WORSE])
+            assert len(found.records) == before  # the order is another one; nothing is made again
+        rows = found.rows().set_index("model")
+        assert set(rows.rank_by) == {metric}
+        assert rows.rank_last[BETTER] < rows["rank"][WORSE]
+        assert (rows[metric][BETTER] > rows[metric][WORSE]) == (metric != "squared_miss")
+    assert rows.dark_top1[BETTER] > rows.dark_top1[WORSE]
 
 
 def markdown_table(text: str) -> pd.DataFrame:
@@ -268,11 +280,9 @@ def number(cell: str) -> float:
 
 
 @pytest.mark.slow
-def test_each_metric_stands_in_every_output(zoo: Zoo, results: Path) -> None:
-    shown = {
-        name: zoo.run("leaderboard", "results", "--format", name) for name in ("table", "md", "csv", "json", "latex")
-    }
+def test_each_metric_stands_in_every_output(here: Zoo, results: Path) -> None:
     loaded = vitbench.load(results)
+    shown = {name: render(loaded.leaderboard, name) for name in ("table", "md", "csv", "json", "latex")}
     rows, measurements = loaded.rows().set_index("model"), loaded.measurements()
     page = loaded.page()
     as_json = {row["model"]: row["metrics"] for row in json.loads(shown["json"])["rows"]}
@@ -307,41 +317,34 @@ def test_each_metric_stands_in_every_output(zoo: Zoo, results: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_models_are_compared_by_the_packages_metrics(zoo: Zoo, small: Path) -> None:
-    told = ["compare", WORSE, BETTER, "--output", "small", "--json"]
-    [pair] = json.loads(zoo.run(*told, installed=False))["pairs"]  # what is stored suffices
-    assert (pair["a"]["model"], pair["b"]["model"]) == (WORSE, BETTER)
-    assert pair["quality"]["worst_class"]["finding"] == "better"
-    assert pair["quality"]["worst_class"]["paired"]["p_value"] < 0.001
-    assert all(pair["quality"][metric]["paired"] for metric in QUALITY)
-
-
-@pytest.mark.slow
-def test_a_changed_file_runs_its_own_cells_again_and_a_broken_model_costs_no_others(zoo: Zoo, small: Path) -> None:
-    config = zoo.folder / "config.json"
+def test_a_changed_file_runs_its_own_cells_again_and_a_broken_model_costs_no_others(here: Zoo, small: Path) -> None:
+    config = here.folder / "config.json"
     attempts = len(vitbench.load(small).records)
     config.write_text(json.dumps({**CONFIG, "hidden_act": "no such function"}))
     try:
-        board = json.loads(zoo.small("--json", code=1))
+        found = here.run("small.toml", small)
     finally:
         config.write_text(json.dumps(CONFIG))
-    [failed] = board["failed"]
-    assert failed["model"].startswith("zoo/hf-vit")
-    assert "no such function" in failed["reason"]
-    assert {BETTER, WORSE} <= {row["model"] for row in board["rows"]}
-    assert len(vitbench.load(small).records) == attempts + 1
-    assert left_to_run(zoo.small("--dry-run")) == 0  # the file is as it was, and so are its results
+    [failed] = found.leaderboard.failed
+    assert found.exit_code == 1
+    assert failed.model.startswith("zoo/hf-vit")
+    assert "no such function" in failed.reason
+    assert {BETTER, WORSE} <= {row.model for row in found.leaderboard.rows}
+    assert len(found.records) == attempts + 1
+    # The file is as it was, and so are its results.
+    found = here.run("small.toml", small)
+    assert (found.exit_code, len(found.records)) == (0, attempts + 1)
 
 
 @pytest.mark.slow
-def test_a_changed_teacher_runs_its_pupils_again(zoo: Zoo, results: Path) -> None:
-    dry = ("run", *SUITE, *zoo.where(), "--output", "results", "--dry-run")
-    assert left_to_run(zoo.run(*dry)) == 0
-    path = zoo.folder / "teacher.safetensors"
+def test_a_changed_teacher_runs_its_pupils_again(here: Zoo, results: Path, call: Callable[..., str]) -> None:
+    dry = ("run", *SUITE, *here.where, "--output", "results", "--dry-run")
+    assert left_to_run(call(*dry)) == 0
+    path = here.folder / "teacher.safetensors"
     before = path.read_bytes()
     weights = load_file(path)
     save_file({**weights, "head.bias": weights["head.bias"] + 1}, path)
-    printed = zoo.run(*dry)
+    printed = call(*dry)
     path.write_bytes(before)
     again = [line for line in printed.splitlines() if " run " in line]
     assert again
@@ -349,8 +352,30 @@ def test_a_changed_teacher_runs_its_pupils_again(zoo: Zoo, results: Path) -> Non
     assert any("quality" in line for line in again)
 
 
+WITHOUT = f"""
+import sys
+from vitbench.cli import main
+
+compare = ["compare", "{WORSE}", "{BETTER}", "--output", "small", "--json"]
+for command in (["plugins"], ["leaderboard", "small"], compare):
+    sys.argv = ["vitbench", *command]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code
+    print("\\f", end="")
+"""
+
+
 @pytest.mark.slow
-def test_results_are_read_without_the_package(zoo: Zoo, small: Path) -> None:
-    assert "zoo" not in zoo.run("plugins", installed=False)
-    assert BETTER in zoo.run("leaderboard", "small", installed=False)
+def test_results_are_read_and_compared_by_the_packages_metrics_without_the_package(zoo: Zoo, small: Path) -> None:
+    cache = {"VITBENCH_CACHE": str(zoo.folder / "cache")}
+    plugins, table, compared, _ = started("-c", WITHOUT, folder=zoo.folder, environment=cache).split("\f")
+    assert "zoo" not in plugins
+    assert BETTER in table
     assert vitbench.load(small).rows().worst_class.notna().all()
+    [pair] = json.loads(compared)["pairs"]
+    assert (pair["a"]["model"], pair["b"]["model"]) == (WORSE, BETTER)
+    assert pair["quality"]["worst_class"]["finding"] == "better"
+    assert pair["quality"]["worst_class"]["paired"]["p_value"] < 0.001
+    assert all(pair["quality"][metric]["paired"] for metric in QUALITY)

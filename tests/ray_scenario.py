@@ -94,15 +94,28 @@ def _node(label: str, *, gpus: int = 2) -> dict[str, Any]:
     }
 
 
-def refused(address: str, *, label: str = "") -> str:
+def refused(address: str) -> str:
     """Return why a cluster is refused."""
     from vitbench.execution.choice import opened_executor
 
     try:
-        with opened_executor(f"ray={address}" + (f",machine={label}" if label else ""), None, lambda _: None):
+        with opened_executor(f"ray={address}", None, lambda _: None):
             return ""
     except VitbenchError as error:
         return f"{error.exit_code}: {error}"
+
+
+def refused_class(label: str) -> str:
+    """Return why no machine of a class is found in the cluster that this process is connected to."""
+    import ray
+
+    from vitbench.execution.ray_executor import RayExecutor
+
+    try:
+        RayExecutor(ray, label=label, most=None, say=lambda _: None)
+    except VitbenchError as error:
+        return f"{error.exit_code}: {error}"
+    return ""
 
 
 def with_token(cluster: Nodes, place: Path, found: dict[str, Any]) -> None:
@@ -117,12 +130,12 @@ def with_token(cluster: Nodes, place: Path, found: dict[str, Any]) -> None:
     cluster.tell("add")
     cluster.tell("add")
     found["two classes"] = refused(cluster.address)
-    ray_executor.JOIN_SECONDS = 1.0
-    found["no such class"] = refused(cluster.address, label="c")
     os.environ["OMP_DYNAMIC"] = "false"
     said: list[str] = []
     with opened_executor(f"ray={cluster.address},machine=a", None, said.append) as executor:
         found["machines"] = executor.machines
+        ray_executor.JOIN_SECONDS = 1.0
+        found["no such class"] = refused_class("c")
         found["jobs"] = timings_and_trainings(executor)
         found["carried"] = carried(executor, place)
         found["killed"] = killed(executor, place)

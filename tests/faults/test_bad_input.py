@@ -24,6 +24,7 @@ from vitbench.planning.expand import expand
 from vitbench.planning.messages import Prepared, PrepareRequest
 from vitbench.planning.prepare import prepare
 from vitbench.planning.suite import Conditions, ModelEntry, Selection, Suite
+from vitbench.report.formats import FORMATS
 from vitbench.store import Store, environment_digest
 
 Refuse = Callable[..., str]
@@ -63,13 +64,10 @@ def refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
         (2, ["--suite", "quikc"], ['unknown suite "quikc"']),
         (2, ["--suite", "no/such.toml"], ["no/such.toml", "cannot be read", "No such file"]),
         (2, ["--model", "resnet81"], ['unknown model "resnet81"', 'Did you mean "resnet18"?']),
-        (2, ["--model", "scratch/vit:pach_size=2"], ['no option "pach_size"', 'Did you mean "patch_size"?']),
         (2, ["--model", "scratch/vit:patch_size=two"], ["option patch_size must be a whole number, not 'two'"]),
         (2, ["--dataset", "digit"], ['unknown dataset "digit"', 'Did you mean "digits"?']),
-        (2, ["--dataset", "folder"], ["is a layout, not a dataset"]),
         (2, ["--set", "majority.k=2"], ['no option "k"']),
         (2, ["--set", "supervised.epochs=2"], ["which no selected model uses"]),
-        (2, ["--data", "pets=/tmp"], ['defines the dataset "pets"', "add --dataset pets"]),
     ],
 )
 def test_a_wrong_command_is_refused(exit_code: int, arguments: list[str], words: list[str], refuse: Refuse) -> None:
@@ -82,10 +80,6 @@ def test_a_wrong_command_is_refused(exit_code: int, arguments: list[str], words:
     ("suite", "exit_code", "words"),
     [
         (GOOD + "colour = 1\n", 2, ["mine.toml", "unknown key `models[0].colour`"]),
-        ("dataset = []\n" + GOOD, 2, ["unknown key `dataset`", 'Did you mean "datasets"?']),
-        ('seeds = ["a"]\n' + GOOD, 2, ["mine.toml", "`seeds[0]`: expected `int`, got `str`"]),
-        ("seeds = [1, 1]\n" + GOOD, 2, ["`seeds` holds 1 twice"]),
-        (GOOD + '[[models]]\nname = "majority"\n', 2, ["models[0] and models[1] are the same model"]),
         ("seeds = [\n" + GOOD, 2, ["mine.toml is not valid TOML", "line 2"]),
         ('name = "mine"\nsummary = "x"\ndatasets = ["digits"]\n', 5, ["nothing to run", "give --model"]),
     ],
@@ -149,70 +143,23 @@ def test_good_images_are_taken(tmp_path: Path) -> None:
     assert (cell.data.class_names, cell.data.sizes) == (("cat", "dog"), {"train": 8, "test": 8})
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    place = tmp_path / "nowhere"
-    assert refusal(UnusableError, {"pets": place}).startswith(f"dataset pets: there is no folder {place}")
-
-
-def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
-    place = tmp_path / "file"
-    place.touch()
-    assert f"{place} is not a folder" in refusal(UnusableError, {"pets": place})
-
-
-def test_a_folder_that_is_empty(tmp_path: Path) -> None:
-    assert f"the folder {tmp_path} is empty" in refusal(UnusableError, {"pets": tmp_path})
-
-
-def test_a_folder_that_holds_no_images(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    assert f"{tmp_path} matches no known layout" in refusal(UnusableError, {"pets": tmp_path})
-
-
-@pytest.mark.parametrize("layout", ["", "train"])
-def test_images_of_one_class(layout: str, tmp_path: Path) -> None:
-    images(tmp_path / layout, "cat")
-    if layout:
-        images(tmp_path / "test", "cat")
-    text = refusal(UnusableError, {"pets": tmp_path})
-    assert str(tmp_path) in text
-    assert "one class" in text
-    assert "cat" in text
-
-
-@pytest.mark.parametrize("content", [b"", b"this is no image", b"\x89PNG\r\n\x1a\n truncated"])
-def test_an_image_that_cannot_be_read(content: bytes, tmp_path: Path) -> None:
-    images(tmp_path, "cat", "dog")
-    bad = tmp_path / "dog" / "2.png"
-    bad.write_bytes(content)
-    text = refusal(UnusableError, {"pets": tmp_path})
-    assert str(bad) in text
-    assert "dataset pets" in text
-
-
-def test_a_truncated_image(tmp_path: Path) -> None:
+def test_images_that_cannot_be_read(tmp_path: Path) -> None:
     images(tmp_path, "cat", "dog")
     buffer = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(buffer, "JPEG")
-    bad = tmp_path / "cat" / "cut.jpg"
-    bad.write_bytes(buffer.getvalue()[:500])
-    assert str(bad) in refusal(UnusableError, {"pets": tmp_path})
-
-
-def test_classes_of_train_and_test_that_differ(tmp_path: Path) -> None:
-    images(tmp_path / "train", "cat", "dog")
-    images(tmp_path / "test", "cat", "fish")
+    bad = {
+        "dog/0.png": b"",
+        "dog/1.png": b"this is no image",
+        "dog/2.png": b"\x89PNG\r\n\x1a\n truncated",
+        "cat/cut.jpg": buffer.getvalue()[:500],
+    }
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
     text = refusal(UnusableError, {"pets": tmp_path})
-    assert "the classes of train and test differ: " in text
-    assert "dog" in text
-    assert "fish" in text
-
-
-def test_a_class_count_that_contradicts_the_name(tmp_path: Path) -> None:
-    images(tmp_path / "train", "cat", "dog")
-    images(tmp_path / "test", "cat", "dog")
-    assert "has 2 classes, but cifar10 has 10" in refusal(UnusableError, {"cifar10": tmp_path})
+    assert "dataset pets" in text
+    for name in bad:
+        assert name in text
 
 
 def test_labels_out_of_range(tmp_path: Path) -> None:
@@ -228,16 +175,14 @@ def test_labels_out_of_range(tmp_path: Path) -> None:
 
 
 @no_cuda
-@pytest.mark.parametrize("device", ["cuda", "cuda:3"])
-def test_a_gpu_that_is_not_there(device: str) -> None:
-    text = refusal(UnusableError, device=device)
-    assert device in text
+def test_a_gpu_that_is_not_there() -> None:
+    text = refusal(UnusableError, device="cuda:3")
+    assert "cuda:3" in text
     assert "CUDA" in text
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu:1x"])
-def test_a_device_that_does_not_exist(device: str) -> None:
-    assert device in refusal(UsageError, device=device)
+def test_a_device_that_does_not_exist() -> None:
+    assert "cpu:1x" in refusal(UsageError, device="cpu:1x")
 
 
 def test_a_precision_that_the_device_does_not_have() -> None:
@@ -262,20 +207,14 @@ def test_a_model_that_has_no_pretrained_weights_is_not_trained_from_nothing_in_s
     assert cell.cell.recipe == "recipes/supervised"
 
 
-def test_an_option_that_does_not_fit_the_data_shows_before_the_run() -> None:
+def test_what_does_not_fit_the_data_shows_before_the_run(tmp_path: Path) -> None:
     text = refusal(UsageError, model="scratch/vit:patch_size=3")
     assert text.startswith("model scratch/vit:patch_size=3 on digits: patch_size 3 does not divide")
-
-
-def test_a_checkpoint_that_does_not_fit_shows_before_the_run(tmp_path: Path) -> None:
     place = tmp_path / "other.safetensors"
     save_file({"stranger.weight": torch.zeros(1)}, place)
     text = refusal(UnusableError, model=f"scratch/vit:checkpoint={place}")
     for word in (str(place), "cls_token", "stranger.weight"):
         assert word in text
-
-
-def test_a_limit_that_leaves_too_few_images_shows_before_the_run() -> None:
     assert "none is left for validation" in refusal(UsageError, limit=5)
 
 
@@ -316,20 +255,15 @@ def leaderboard(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[st
     return call
 
 
-FORMATS = ("table", "md", "csv", "json", "latex", "html")
-
-
-@pytest.mark.parametrize("form", FORMATS)
-def test_a_store_without_a_run_is_refused(form: str, leaderboard: Callable[..., str], tmp_path: Path) -> None:
+def test_a_store_without_a_run_is_refused(leaderboard: Callable[..., str], tmp_path: Path) -> None:
     Store.open(tmp_path, create=True).close()
-    assert f"{tmp_path} contains no run yet; start one with vitbench run" in leaderboard(4, tmp_path, "--format", form)
+    assert f"{tmp_path} contains no run yet; start one with vitbench run" in leaderboard(4, tmp_path)
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_a_folder_that_holds_no_results_is_refused(form: str, leaderboard: Callable[..., str], tmp_path: Path) -> None:
+def test_a_folder_that_holds_no_results_is_refused(leaderboard: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
-        assert f"{place} contains no results" in leaderboard(4, place, "--format", form)
+        assert f"{place} contains no results" in leaderboard(4, place)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -345,19 +279,19 @@ def test_a_store_that_is_damaged_is_refused(leaderboard: Callable[..., str], tmp
     assert str(tmp_path) in leaderboard(4, tmp_path)
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_a_store_of_failures_alone_lists_them(form: str, leaderboard: Callable[..., str], tmp_path: Path) -> None:
+def test_a_store_of_failures_alone_lists_them_in_each_format(leaderboard: Callable[..., str], tmp_path: Path) -> None:
     failed = factories.record(factories.quality_cell("mine/net"), status="failed", reason="no kernel image")
     with Store.open(tmp_path, create=True) as store:
         environment = factories.environment()
         run = store.begin_run(command="", version="0", suite="", environment=environment, rank_by="top1")
         store.plan(run, [failed.planned])
         store.append(msgspec.structs.replace(failed, run=run, environment=environment_digest(environment)))
-    out = leaderboard(0, tmp_path, "--format", form)
-    if form == "csv":
-        assert out.count("\n") == 1
-    else:
-        assert "no kernel image" in out
+    for form in FORMATS:
+        out = leaderboard(0, tmp_path, "--format", form)
+        if form == "csv":
+            assert out.count("\n") == 1
+        else:
+            assert "no kernel image" in out, form
 
 
 # The same through the command line and the preparing child; few, since that child takes seconds to start.
@@ -366,15 +300,11 @@ def test_a_store_of_failures_alone_lists_them(form: str, leaderboard: Callable[.
 @pytest.mark.slow
 def test_what_prepare_refuses_is_one_line_too(refuse: Refuse, tmp_path: Path) -> None:
     assert "there is no folder" in refuse(3, "--data", f"pets={tmp_path / 'nowhere'}", "--dataset", "pets")
-    assert "timm/resnet500" in refuse(2, "--model", "timm/resnet500")
-    if not torch.cuda.is_available():
-        assert "CUDA" in refuse(3, "--device", "cuda")
 
 
 @pytest.mark.slow
 def test_an_output_folder_that_cannot_be_written_is_exit_4(refuse: Refuse, tmp_path: Path) -> None:
     blocking = tmp_path / "a file"
     blocking.write_text("content")
-    assert str(blocking) in refuse(4, output=blocking)
     assert str(blocking) in refuse(4, output=blocking / "below")
     assert blocking.read_text() == "content"

@@ -79,14 +79,16 @@ with Path(__file__).with_name("imported-by").open("a") as file:
 """
 
 
-@pytest.fixture
-def catalog(monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
-    """Return the catalog with all the fake distributions installed."""
-    for folder in FOLDERS:
-        monkeypatch.syspath_prepend(folder)
-    yield load_catalog()
+@pytest.fixture(scope="module")
+def catalog() -> Iterator[Catalog]:
+    """Return the catalog with all the fake distributions installed, which stay installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("VITBENCH_PLUGINS", raising=False)
+        for folder in FOLDERS:
+            patch.syspath_prepend(folder)
+        yield load_catalog()
     for name in [name for name in sys.modules if name.startswith("fake_")]:
-        del sys.modules[name]  # the next test imports them anew
+        del sys.modules[name]  # other tests import them anew
 
 
 def vitbench_command(*arguments: str, folders: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -99,7 +101,9 @@ def vitbench_command(*arguments: str, folders: list[str], **environment: str) ->
     )
 
 
-def test_each_broken_plugin_is_named_with_its_owner_stage_and_cause(catalog: Catalog) -> None:
+def test_each_broken_plugin_is_named_and_the_sound_ones_are_there(
+    catalog: Catalog, request: pytest.FixtureRequest
+) -> None:
     found = [
         (problem.plugin, problem.distribution, problem.version, problem.stage, problem.severity)
         for problem in catalog.problems
@@ -108,34 +112,24 @@ def test_each_broken_plugin_is_named_with_its_owner_stage_and_cause(catalog: Cat
     for problem, case in zip(catalog.problems, PROBLEMS, strict=True):
         assert case[4] in problem.error
         assert "\n" not in str(problem)
-
-
-def test_the_sound_plugins_are_all_there_and_so_are_those_whose_deeds_were_undone(catalog: Catalog) -> None:
     mine = [name for name, offer in catalog.models.items() if offer.plugin.name not in BUILT_IN]
     assert tuple(mine) == SOUND
     assert {plugin.name for plugin in catalog.plugins} >= set(BUILT_IN)
-
-
-def test_the_working_folder_is_put_back(catalog: Catalog, request: pytest.FixtureRequest) -> None:
+    # What one of them did to the working folder was undone.
     assert Path.cwd() == request.config.invocation_params.dir
     assert Path.cwd() != Path("/")
 
 
-def test_two_plugins_with_one_model_name_keep_both_and_the_short_form_is_ambiguous(catalog: Catalog) -> None:
+def test_what_a_name_of_theirs_means(catalog: Catalog) -> None:
+    """One of two plugins is ambiguous, one of a broken plugin raises its error, a warning makes none unusable."""
     assert catalog.model("left/net").plugin.distribution == "vitbench-left"
     assert catalog.model("right/net").plugin.distribution == "vitbench-right"
     with pytest.raises(UsageError, match="ambiguous; give one of: changes-folder/net, iteration-error/net, left/net"):
         catalog.model("net")
-
-
-def test_asking_for_a_name_of_a_broken_plugin_raises_its_stored_error(catalog: Catalog) -> None:
     with pytest.raises(UnusableError, match=r"plugin newer \(vitbench-newer 3.0\), require: it needs vitbench>=99"):
         catalog.model("newer/net")
     with pytest.raises(UnusableError, match="is claimed by"):
         catalog.model("twin/net")
-
-
-def test_a_warning_makes_no_name_unusable(catalog: Catalog) -> None:
     with pytest.raises(UsageError, match=r'unknown model "prints/nett"\. Did you mean "prints/net"'):
         catalog.model("prints/nett")
 
@@ -155,21 +149,14 @@ def test_a_plugin_left_out_runs_no_code_and_makes_no_problem(catalog: Catalog) -
     assert "good/linear" in left.models
 
 
-def test_stdout_is_the_commands_alone() -> None:
-    done = vitbench_command("plugins", "--json", folders=FOLDERS)
+def test_stdout_is_the_commands_alone_and_strict_plugins_is_exit_3() -> None:
+    done = vitbench_command("plugins", "--json", "--strict-plugins", folders=FOLDERS)
     listed = json.loads(done.stdout)
-    assert done.returncode == 0
+    assert done.returncode == 3
     named = [(problem["plugin"], problem["version"], problem["stage"]) for problem in listed["problems"]]
     assert named == [(plugin, version, stage) for plugin, _, version, stage, *_ in PROBLEMS]
     assert [plugin["name"] for plugin in listed["plugins"] if plugin["name"] == "good"] == ["good"]
     assert done.stderr.splitlines() == ["{not json", "below Python", "asked"]
-
-
-def test_strict_plugins_is_exit_3_and_lists_all_the_same() -> None:
-    done = vitbench_command("plugins", "--strict-plugins", folders=FOLDERS)
-    assert done.returncode == 3
-    for plugin, distribution, version, stage, *_ in PROBLEMS:
-        assert f"plugin {plugin} ({distribution} {version}), {stage}: " in done.stdout
 
 
 def tattle(place: Path, name: str) -> Path:

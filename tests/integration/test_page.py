@@ -89,7 +89,7 @@ def watched(browser) -> Iterator[Watched]:
 
 @pytest.fixture(scope="module")
 def plain_page(tmp_path_factory) -> Path:
-    """A page of four models, a baseline and a failure, on one dataset and part of another."""
+    """A page of four models, a baseline and a failure, on one dataset and part of another, where a curve diverged."""
     folder = tmp_path_factory.mktemp("plain")
     records = [
         record
@@ -100,7 +100,10 @@ def plain_page(tmp_path_factory) -> Path:
     ]
     records += [
         factories.quality("chance", 36, baseline=True),
-        factories.quality("vit", 100, limit=200, n=200, data=factories.data_info("cifar10")),
+        msgspec.structs.replace(
+            factories.quality("vit", 100, limit=200, n=200, data=factories.data_info("cifar10")),
+            curve=({"loss": 2.0}, {"loss": float("nan")}, {"loss": float("inf")}),
+        ),
         factories.record(factories.quality_cell("broken"), status="oom", reason="too large"),
     ]
     return written(folder, records)
@@ -139,9 +142,10 @@ def columns(page: Page) -> list[str]:
     return page.locator("#s0 table.board thead th").evaluate_all("heads => heads.map((head) => head.dataset.key)")
 
 
-def test_the_rows_are_there_and_the_picture_is_drawn(watched, plain_page):
+def test_the_rows_are_sorted_and_filtered_and_columns_are_chosen(watched, plain_page):
     page = watched.open(plain_page)
-    expect_models(page, ["vit", "resnet", "hybrid", "mixer", "chance"])
+    by_rank = ["vit", "resnet", "hybrid", "mixer", "chance"]
+    expect_models(page, by_rank)
     expect_models(page, ["vit"], section=1)
     picture = page.locator("#s0 .picture svg").first
     expect(picture).to_be_visible()
@@ -158,9 +162,7 @@ def test_the_rows_are_there_and_the_picture_is_drawn(watched, plain_page):
     assert picture.locator(".mark-line path").count() == 1
     expect(page.locator("#missing")).to_contain_text("too large")
 
-
-def test_a_click_sorts_by_number_the_best_first(watched, plain_page):
-    page = watched.open(plain_page)
+    # A click sorts by number, the best first.
     head = page.locator("#s0 th[data-key=throughput]")
     for order, expected in (
         ("descending", ["resnet", "hybrid", "vit", "mixer", "chance"]),
@@ -174,11 +176,9 @@ def test_a_click_sorts_by_number_the_best_first(watched, plain_page):
     page.locator("#s0 th[data-key=model]").click()
     expect_models(page, ["chance", "hybrid", "mixer", "resnet", "vit"])
     page.locator("#s0 th[data-key=rank]").click()
-    expect_models(page, ["vit", "resnet", "hybrid", "mixer", "chance"])
+    expect_models(page, by_rank)
 
-
-def test_typing_filters_the_rows(watched, plain_page):
-    page = watched.open(plain_page)
+    # Typing filters the rows.
     page.get_by_label("Filter rows").fill("resn")
     expect(page.locator("#s0 table.board tbody tr")).to_have_count(1)
     expect_models(page, ["resnet"])
@@ -187,6 +187,22 @@ def test_typing_filters_the_rows(watched, plain_page):
     expect(page.locator("#s0 table.board tbody")).to_have_text("No row matches the filter.")
     page.get_by_label("Filter rows").fill("")
     expect(page.locator("#s0 table.board tbody tr")).to_have_count(5)
+
+    page.get_by_label("Conditions").select_option("s1")
+    expect(page.locator("#s0")).to_be_hidden()
+    expect(page.locator("#s1")).to_be_visible()
+    page.get_by_label("Conditions").select_option("")
+    expect(page.locator("#s0")).to_be_visible()
+
+    assert "params" in columns(page)
+    assert "latency_p95" not in columns(page)
+    page.locator("#columns summary").click()
+    page.locator("#columns input[value=params]").uncheck()
+    page.locator("#columns input[value=latency_p95]").check()
+    assert "params" not in columns(page)
+    assert "latency_p95" in columns(page)
+    page.keyboard.press("Escape")
+    expect(page.locator("#columns fieldset")).to_be_hidden()
 
 
 def test_a_condition_filters_the_rows_and_the_charts_follow(watched, plain_page):
@@ -204,6 +220,8 @@ def test_a_condition_filters_the_rows_and_the_charts_follow(watched, plain_page)
     expect(text).to_contain_text("of the 2 models shown")
     page.locator("#s0").get_by_label("latency").check()
     expect(points).to_have_count(2)
+    expect(shown).to_have_attribute("data-drawn", "done")
+    assert "latency_p50 (ms), lower is better" in shown.locator("svg").text_content()
 
     where.fill("throughput > 800 and latency < 5 ms")
     expect(fault).to_have_text(re.compile('^At character 22 .* is no metric "latency". Did you mean "latency_p50"'))
@@ -254,7 +272,23 @@ def meaning(text: str) -> list[object]:
     return [str(where), [where.holds(row) for row in VALUES]]
 
 
-def test_the_page_reads_conditions_as_the_command_does(watched, plain_page):
+MARKDOWN = (
+    *("http://example.org/a_b", "https://x", "WWW.example.org", "www.x www.y", "a.b:c", "someone@example.org", "#7"),
+    *("_it_", "snake_case", "\u00e9_\u00e9", "__init__.py", "- list", "+", "=", "1. list", "12) list", "123. no"),
+    *("a|b", "a\\|b", "`code`", "[link](http://x)", "![img](x)", "~~gone~~", "$x$", "&lt;", "a  b"),
+)
+
+
+WITH_CLIPBOARD = """Object.defineProperty(navigator, "clipboard", {
+  configurable: true, value: { writeText: async (text) => { window.copied = text; } } })"""
+WITHOUT_CLIPBOARD = """Object.defineProperty(navigator, "clipboard", { configurable: true, value: undefined });
+document.execCommand = () => {
+  window.copied = getSelection().toString() || document.activeElement.value;
+  return true;
+}"""
+
+
+def test_the_page_reads_conditions_and_writes_markdown_as_the_command_does(watched, plain_page):
     """One grammar: the same meaning, and the same words where a text has none, but for the guess at what was meant."""
     page = watched.open(plain_page)
     texts = [*MEANS, *REFUSED, *made_up()]
@@ -277,69 +311,57 @@ def test_the_page_reads_conditions_as_the_command_does(watched, plain_page):
         assert [guess.sub("", words), holds] == [guess.sub("", our_words), our_holds], text
     assert sum(holds != "SyntaxError" for _, holds in ours) > len(MEANS) + 100
 
-
-def test_names_are_found_as_they_are_read(watched, hostile_page):
-    page = watched.open(hostile_page)
-    for text, expected in (("<script>", pages.HOSTILE[0]), ("a|b", "a|b"), ("nlines", "two\\nlines")):
-        page.get_by_label("Filter rows").fill(text)
-        expect_models(page, [expected])
-    for mark_up in ("href", "strip", "&lt;"):
-        page.get_by_label("Filter rows").fill(mark_up)
-        expect_models(page, [])
-
-
-def test_conditions_are_chosen(watched, plain_page):
-    page = watched.open(plain_page)
-    page.get_by_label("Conditions").select_option("s1")
-    expect(page.locator("#s0")).to_be_hidden()
-    expect(page.locator("#s1")).to_be_visible()
-    page.get_by_label("Conditions").select_option("")
-    expect(page.locator("#s0")).to_be_visible()
+    page.evaluate(WITH_CLIPBOARD)
+    copied = """name => {
+      document.getElementById("s0-title").textContent = name;
+      document.getElementById("copy").click();
+      return window.copied.split("\\n", 1)[0];
+    }"""
+    for name in (*MARKDOWN, *map(plain, pages.HOSTILE)):
+        assert page.evaluate(copied, name) == "### " + escaped(" ".join(name.split()))
 
 
-def test_columns_are_hidden_and_shown(watched, plain_page):
-    page = watched.open(plain_page)
-    assert "params" in columns(page)
-    assert "latency_p95" not in columns(page)
-    page.locator("#columns summary").click()
-    page.locator("#columns input[value=params]").uncheck()
-    page.locator("#columns input[value=latency_p95]").check()
-    assert "params" not in columns(page)
-    assert "latency_p95" in columns(page)
-    page.keyboard.press("Escape")
-    expect(page.locator("#columns fieldset")).to_be_hidden()
-
-
-@pytest.mark.parametrize("clipboard", [True, False], ids=["clipboard", "without"])
-def test_the_table_is_copied_as_it_is_shown(watched, plain_page, clipboard):
-    page = watched.page
-    page.add_init_script(
-        "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied = text; }}})"
-        if clipboard
-        else """Object.defineProperty(navigator, 'clipboard', {value: undefined});
-        document.execCommand = () => { window.copied = getSelection().toString() || document.activeElement.value;
-          return true; }"""
-    )
+def test_the_table_is_copied_as_it_is_shown(watched, plain_page):
     page = watched.open(plain_page)
     page.get_by_label("Conditions").select_option("s0")
     page.locator("#s0 th[data-key=throughput]").click()
     page.get_by_label("Filter rows").fill("t")
     expect_models(page, ["resnet", "vit"])
-    page.get_by_role("button", name="Copy as Markdown").click()
-    expect(page.get_by_role("status")).to_have_text("Copied.")
-    title, conditions, *table = page.evaluate("copied").strip().split("\n\n")
-    assert title == "### digits"
-    assert conditions.startswith("AMD EPYC 9B14, 2 cores; cpu")
-    [lines] = [each.splitlines() for each in table]
-    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
-    assert len({len(row) for row in cells}) == 1
-    shown = columns(page)
-    assert [row[shown.index("model")].strip() for row in cells[2:]] == ["resnet", "vit"]
-    assert [row[shown.index("throughput")].strip() for row in cells[2:]] == ["\\~10,000", "900"]
+    for script in (WITH_CLIPBOARD, WITHOUT_CLIPBOARD):
+        page.evaluate(script)
+        page.get_by_role("button", name="Copy as Markdown").click()
+        expect(page.get_by_role("status")).to_have_text("Copied.")
+        title, conditions, *table = page.evaluate("copied").strip().split("\n\n")
+        assert title == "### digits"
+        assert conditions.startswith("AMD EPYC 9B14, 2 cores; cpu")
+        [lines] = [each.splitlines() for each in table]
+        cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+        assert len({len(row) for row in cells}) == 1
+        shown = columns(page)
+        assert [row[shown.index("model")].strip() for row in cells[2:]] == ["resnet", "vit"]
+        assert [row[shown.index("throughput")].strip() for row in cells[2:]] == ["\\~10,000", "900"]
+        page.evaluate("delete window.copied")
 
 
-def test_a_panel_draws_its_charts_when_it_is_opened(watched, plain_page):
-    page = watched.open(plain_page)
+def test_panels_are_opened_by_a_link_a_point_and_a_click_and_draw_their_charts(watched, plain_page):
+    address = re.findall(r'<a href="(#m-\w+)">', plain_page.read_text(encoding="utf-8"))[2]
+    page = watched.open(plain_page, address)
+    expect(page.locator(f"{address} .chart[data-drawn=done]")).to_have_count(3)
+    opened = page.locator("details.panel[open]")
+    assert opened.count() == 1
+    page.locator("#s0 table.board tbody a").nth(3).click()
+    expect(opened).to_have_count(2)
+
+    points = page.locator("#s0 .chart:not([hidden]) .mark-symbol.role-mark path")
+    points.nth(2).hover()
+    tooltip = page.locator("#vg-tooltip-element")
+    expect(tooltip).to_contain_text("hybrid")
+    expect(tooltip).to_contain_text("2,000 images/s")
+    expect(tooltip).to_contain_text("doubtful")
+    points.nth(1).click()
+    expect(opened).to_have_count(3)
+    expect(opened.locator("summary").filter(has_text="resnet")).to_have_count(1)
+
     panel = page.locator("#s0 details.panel").first
     assert panel.locator("svg").count() == 0
     panel.locator("summary").click()
@@ -351,6 +373,15 @@ def test_a_panel_draws_its_charts_when_it_is_opened(watched, plain_page):
         described = chart.locator(".drawing").get_attribute("aria-label") or chart.locator("svg [aria-label]").first
         assert described
         assert chart.locator(".text").inner_text()
+
+    # Those out of sight are laid out and painted, too; a curve that diverged is drawn.
+    page.evaluate("for (const panel of document.querySelectorAll('details.panel')) panel.open = true")
+    page.evaluate("new Promise(requestAnimationFrame)")
+    painted = page.locator("details.panel .facts").evaluate_all(
+        "parts => parts.map((part) => part.checkVisibility({ contentVisibilityAuto: true }))"
+    )
+    assert painted == [True] * 6
+    expect(page.locator("#s1 details.panel .chart[data-drawn=done]")).to_have_count(1)
 
 
 def test_what_is_drawn_of_the_training_is_chosen(watched, plain_page):
@@ -365,45 +396,6 @@ def test_what_is_drawn_of_the_training_is_chosen(watched, plain_page):
     figure.locator("svg .role-legend-label text").first.click()
     expect(figure.locator("svg .mark-line.role-mark path[opacity='0.1']")).not_to_have_count(0)
     assert figure.locator("svg .mark-line.role-mark path[opacity='0.9']").count() < count
-
-
-def test_open_panels_out_of_sight_are_laid_out_and_painted(watched, plain_page):
-    page = watched.open(plain_page)
-    page.evaluate("for (const panel of document.querySelectorAll('details.panel')) panel.open = true")
-    page.evaluate("new Promise(requestAnimationFrame)")
-    painted = page.locator("details.panel .facts").evaluate_all(
-        "parts => parts.map((part) => part.checkVisibility({ contentVisibilityAuto: true }))"
-    )
-    assert painted == [True] * 6
-
-
-def test_a_link_opens_its_panel(watched, plain_page):
-    address = re.findall(r'<a href="(#m-\w+)">', plain_page.read_text(encoding="utf-8"))[2]
-    page = watched.open(plain_page, address)
-    expect(page.locator(f"{address} .chart[data-drawn=done]")).to_have_count(3)
-    assert page.locator("details.panel[open]").count() == 1
-    page.locator("#s0 table.board tbody a").first.click()
-    expect(page.locator("details.panel[open]")).to_have_count(2)
-
-
-def test_a_point_tells_its_figures_and_opens_its_panel(watched, plain_page):
-    page = watched.open(plain_page)
-    points = page.locator("#s0 .chart:not([hidden]) .mark-symbol.role-mark path")
-    points.nth(2).hover()
-    tooltip = page.locator("#vg-tooltip-element")
-    expect(tooltip).to_contain_text("hybrid")
-    expect(tooltip).to_contain_text("2,000 images/s")
-    expect(tooltip).to_contain_text("doubtful")
-    points.nth(2).click()
-    expect(page.locator("details.panel[open] summary")).to_contain_text("hybrid")
-
-
-def test_the_other_axis_is_chosen(watched, plain_page):
-    page = watched.open(plain_page)
-    page.locator("#s0").get_by_label("latency").check()
-    shown = page.locator("#s0 .picture .chart:not([hidden])")
-    expect(shown).to_have_attribute("data-drawn", "done")
-    assert "latency_p50 (ms), lower is better" in shown.locator("svg").text_content()
 
 
 CONTRASTS = """() => {
@@ -441,14 +433,14 @@ def test_colours_follow_the_scheme_at_once_with_contrast(watched, plain_page):
     expect(page.locator("#s0 table.board")).to_be_visible()
 
 
-def test_on_a_phone_the_speeds_are_in_sight_and_names_break_at_hyphens(watched, pictured_page):
-    watched.page.set_viewport_size({"width": 390, "height": 844})
+def test_on_a_phone_the_speeds_are_in_sight_and_the_table_scrolls_but_not_the_page(watched, pictured_page):
+    watched.page.set_viewport_size({"width": 375, "height": 800})
     page = watched.open(pictured_page)
     assert columns(page) == ["rank", "model", "top1", "throughput", "latency_p50"]
     for key in ("throughput", "latency_p50"):
         box = page.locator(f"#s0 th[data-key={key}]").bounding_box()
         assert box is not None
-        assert box["x"] + box["width"] <= 390 - 16
+        assert box["x"] + box["width"] <= 375 - 16
     name = page.locator("#s0 table.board tbody bdi").first
     assert name.inner_text() == "vit-small-patch16-224-augreg-in21k"
     lines = name.evaluate(
@@ -459,9 +451,22 @@ def test_on_a_phone_the_speeds_are_in_sight_and_names_break_at_hyphens(watched, 
         })"""
     )
     assert lines == [1] * 6  # of its parts none is torn
+
+    for label in page.locator(".toolbar label").all():  # in one line, however long the choices are
+        box = label.bounding_box()
+        assert box is not None
+        assert box["height"] < 48
+    page.locator("details.panel summary").first.click()
+    expect(page.locator("details.panel[open] .chart[data-drawn=done]")).to_have_count(3)
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
     page.locator("#columns summary").click()
-    page.locator("#columns input[value=peak_memory]").check()
+    for column in page.locator("#columns input").all():
+        column.check()
     assert "peak_memory" in columns(page)
+    assert page.locator("#s0 .scroll").first.evaluate("box => box.scrollWidth > box.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    for chart in page.locator(".chart svg.marks:visible").all():
+        assert chart.bounding_box()["width"] <= 375
 
 
 def test_two_models_are_set_side_by_side_with_the_images_they_differ_on(watched, pictured_page):
@@ -485,9 +490,7 @@ def test_two_models_are_set_side_by_side_with_the_images_they_differ_on(watched,
     beside.get_by_label("Second model").select_option(label="vit-small-patch16-224-augreg-in21k")
     assert "resnet-50" in (pair.locator("ul.shots").first.get_attribute("aria-label") or "").split(", wrong")[0]
 
-
-def test_names_of_files_are_text_and_every_thumbnail_has_words(watched, pictured_page):
-    page = watched.open(pictured_page)
+    # Names of files are text, and every thumbnail has words.
     panel = page.locator("details.panel").first
     panel.locator("summary").click()
     shots = panel.locator("ul.shots li")
@@ -496,26 +499,6 @@ def test_names_of_files_are_text_and_every_thumbnail_has_words(watched, pictured
     assert page.locator("img, [onmouseover], [onerror]").count() == 0
     names = {f"test/{pages.HOSTILE[i % 4]}-{i}.png" for i in range(120)}
     assert set(shots.locator("small").all_inner_texts()) <= names
-
-
-def test_a_phone_scrolls_the_table_and_not_the_page(watched, plain_page):
-    watched.page.set_viewport_size({"width": 375, "height": 800})
-    page = watched.open(plain_page)
-    for label in page.locator(".toolbar label").all():  # in one line, however long the choices are
-        box = label.bounding_box()
-        assert box is not None
-        assert box["height"] < 48
-    page.locator("details.panel summary").first.click()
-    expect(page.locator("details.panel[open] .chart[data-drawn=done]")).to_have_count(3)
-    assert page.evaluate("document.documentElement.scrollWidth") == 375
-    page.locator("#columns summary").click()
-    for column in page.locator("#columns input").all():
-        column.check()
-    box = page.locator("#s0 .scroll").first
-    assert box.evaluate("box => box.scrollWidth > box.clientWidth")
-    assert page.evaluate("document.documentElement.scrollWidth") == 375
-    for chart in page.locator(".chart svg.marks:visible").all():
-        assert chart.bounding_box()["width"] <= 375
 
 
 def test_the_keyboard_reaches_every_control(watched, plain_page):
@@ -555,7 +538,7 @@ def test_the_page_is_read_without_scripts(browser, plain_page):
     context.close()
 
 
-def test_hostile_names_stay_text(watched, hostile_page):
+def test_hostile_names_stay_text_are_found_as_they_are_read_and_survive_markdown(watched, hostile_page):
     page = watched.open(hostile_page)
     shown = page.locator("#s0 table.board tbody bdi").all_inner_texts()
     assert sorted(shown) == sorted(map(plain, pages.HOSTILE))
@@ -578,12 +561,7 @@ def test_hostile_names_stay_text(watched, hostile_page):
     expect(tooltip).to_contain_text(planted)
     assert tooltip.locator("img").count() == 0
 
-
-def test_hostile_names_survive_markdown(watched, hostile_page):
-    watched.page.add_init_script(
-        "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied = text; }}})"
-    )
-    page = watched.open(hostile_page)
+    page.evaluate(WITH_CLIPBOARD)
     page.get_by_role("button", name="Copy as Markdown").click()
     expect(page.get_by_role("status")).to_have_text("Copied.")
     rows = [line for line in page.evaluate("copied").splitlines() if line.startswith("|")]
@@ -591,26 +569,12 @@ def test_hostile_names_survive_markdown(watched, hostile_page):
     assert len({len(re.split(r"(?<!\\)\|", row)) for row in rows}) == 1
     assert not any(set(row) & set("<>") for row in rows)
 
-
-MARKDOWN = (
-    *("http://example.org/a_b", "https://x", "WWW.example.org", "www.x www.y", "a.b:c", "someone@example.org", "#7"),
-    *("_it_", "snake_case", "\u00e9_\u00e9", "__init__.py", "- list", "+", "=", "1. list", "12) list", "123. no"),
-    *("a|b", "a\\|b", "`code`", "[link](http://x)", "![img](x)", "~~gone~~", "$x$", "&lt;", "a  b"),
-)
-
-
-def test_the_page_and_the_command_escape_the_same_for_markdown(watched, plain_page):
-    watched.page.add_init_script(
-        "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async (text) => { window.copied = text; }}})"
-    )
-    page = watched.open(plain_page)
-    copied = """name => {
-      document.getElementById("s0-title").textContent = name;
-      document.getElementById("copy").click();
-      return window.copied.split("\\n", 1)[0];
-    }"""
-    for name in (*MARKDOWN, *map(plain, pages.HOSTILE)):
-        assert page.evaluate(copied, name) == "### " + escaped(" ".join(name.split()))
+    for text, expected in (("<script>", pages.HOSTILE[0]), ("a|b", "a|b"), ("nlines", "two\\nlines")):
+        page.get_by_label("Filter rows").fill(text)
+        expect_models(page, [expected])
+    for mark_up in ("href", "strip", "&lt;"):
+        page.get_by_label("Filter rows").fill(mark_up)
+        expect_models(page, [])
 
 
 def test_nothing_in_the_policy_lets_a_planted_script_run(watched, plain_page, tmp_path):
@@ -630,12 +594,3 @@ def test_a_page_without_rows_opens(watched, tmp_path):
     page = watched.open(written(tmp_path, [failed]))
     expect(page.locator("header")).to_contain_text("No results yet.")
     expect(page.locator("#missing")).to_contain_text("it broke")
-
-
-def test_a_curve_that_diverged_is_drawn(watched, tmp_path):
-    record = msgspec.structs.replace(
-        factories.quality("a"), curve=({"loss": 2.0}, {"loss": float("nan")}, {"loss": float("inf")})
-    )
-    page = watched.open(written(tmp_path, [record]))
-    page.locator("details.panel summary").click()
-    expect(page.locator(".chart[data-drawn=done]")).to_have_count(1)

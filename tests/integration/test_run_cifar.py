@@ -55,7 +55,7 @@ def test_real_images_go_from_the_suite_to_a_partial_leaderboard(
     command = [
         *("run", "--suite", "cifar", "--dataset", "cifar10", "--data", f"cifar10={few_images}"),
         *("--limit", "50", "--epochs", "1", "--threads", "1", "--batch-size", "1", "--output", str(folder)),
-        *("--model", "vit-p8-d12", "--model", "hybrid-cifar", "--model", "scratch/hybrid", "--model", "majority"),
+        *("--model", "vit-p8-d12", "--model", "scratch/hybrid", "--model", "majority"),
     ]
     code, out, said = call(*command, "--json")
     assert code == 1, said
@@ -66,7 +66,7 @@ def test_real_images_go_from_the_suite_to_a_partial_leaderboard(
     timed = rows.pop("scratch/hybrid")["metrics"]  # whose weights are on the hub
     assert "latency_p50" in timed
     assert "top1" not in timed
-    assert set(rows) == {"scratch/vit-p8-d12", "scratch/hybrid-cifar", "baseline/majority"}
+    assert set(rows) == {"scratch/vit-p8-d12", "baseline/majority"}
     fingerprints = set()
     for row in rows.values():
         assert (row["partial"], row["rank"], row["device"], row["precision"]) == (True, None, "cpu", "float32")

@@ -69,8 +69,7 @@ def test_a_head_of_imagenet_is_scored_on_ten_folders(imagenette: Path, weights: 
     models, output = [f"timm/test_resnet:checkpoint={weights}"], tmp_path / "out"
     subset = vitbench.score(imagenette, models, output=output, threads=1, quiet=True)
     whole = vitbench.score(imagenette, models, classes="all", output=output, threads=1, quiet=True)
-    again = vitbench.score(imagenette, models, classes="all", output=output, threads=1, quiet=True)
-    assert [len(results.records) for results in (subset, whole, again)] == [1, 2, 2], "what is there is not run again"
+    assert [len(results.records) for results in (subset, whole)] == [1, 2]
 
     logits, labels = by_timm(imagenette, weights), np.repeat(np.arange(10), 3)
     own = logits[:, list(IMAGENETTE)]

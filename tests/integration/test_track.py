@@ -11,15 +11,23 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import factories
 import psutil
 import pytest
 from waiting import PATIENCE, wait_for
 
 from vitbench.cli import main
+from vitbench.errors import UnusableError
+from vitbench.execution.processes import run_program
 from vitbench.lockstep import compare as lockstep
+from vitbench.lockstep.process import LockstepError
+from vitbench.tracking import environments
+from vitbench.tracking import track as tracking
 from vitbench.tracking.checkouts import find_repository
-from vitbench.tracking.environments import Installation, prepared_place
+from vitbench.tracking.environments import Installation, PreparedSide, prepared_place
+from vitbench.tracking.matching import Match
 from vitbench.tracking.outcome import Tracked, TrackedModel
 
 pytestmark = [
@@ -97,9 +105,25 @@ def build_wheel(*_):
     raise SystemExit("seen enough")
 """
 SECONDS = {
-    "base": {"steady": 0.02, "slowing": 0.02, "leaving": 0.02, "breaking": 0.02},
-    "head": {"steady": 0.02, "slowing": 0.03, "coming": 0.02, "breaking": "not a number"},
+    "base": {"steady": 0.02, "slowing": 0.02, "leaving": 0.02},
+    "head": {"steady": 0.02, "slowing": 0.03, "coming": 0.02},
 }
+QUESTION = tracking.Question(
+    models=(),
+    modes=("inference",),
+    batch_size=1,
+    image_size=8,
+    num_classes=2,
+    device="cpu",
+    threads=1,
+    base="base",
+    head="head",
+    repo=Path(),
+    threshold=0.03,
+    seconds=1.0,
+    allow_differences=False,
+    recipe=Installation(install=INSTALL, inherit_packages=True),
+)
 Track = Callable[..., tuple[int, str, str]]
 
 
@@ -183,35 +207,42 @@ def read(out: str) -> dict[str, TrackedModel]:
     return {result.model: result for result in msgspec.json.decode(out, type=Tracked).results}
 
 
-def test_a_slower_model_is_a_regression(track: Track, tmp_path: Path) -> None:
+def test_a_slower_model_is_a_regression_and_what_one_side_lacks_is_no_data(track: Track, tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("# Before\n")
-    asked = ["--base", "base", "--head", "head", "--model", "slowing", "--json", "--output", str(summary)]
-    code, out, err = track(*asked, *MADE_HERE)
+    models = [word for name in ("slowing", "leaving", "coming") for word in ("--model", name)]
+    code, out, err = track("--base", "base", "--head", "head", *models, "--json", "--output", str(summary), *MADE_HERE)
     assert code == 10, err
-    found = read(out)["napping/slowing"]
+    results = read(out)
+    found = results.pop("napping/slowing")
     assert found.verdict == "regressed"
     assert found.ratio == pytest.approx(2 / 3, rel=0.1)
     assert found.pairs >= 3
     assert summary.read_text().startswith("# Before\n### vitbench track\n\n**Slower by more than 3.0%: napping/slowing")
+    for name, reason in (("leaving", 'head: unknown model "leaving".'), ("coming", 'base: unknown model "coming".')):
+        lacking = results.pop(f"napping/{name}")
+        assert lacking.verdict == "no data"
+        assert lacking.reasons[0].startswith(reason)
+    assert results == {}
+    titles = {ref: f"{ref} ({git(Path(), 'rev-parse', ref)[:10]})" for ref in SECONDS}
+    assert err.splitlines()[:4] == [
+        f"Making the environment of head, {titles['head']}.",
+        "Asking head what it can measure.",
+        f"Making the environment of base, {titles['base']}.",
+        "Asking base what it can measure.",
+    ]
 
 
-def test_a_commit_against_itself_is_no_regression(track: Track, made: dict[str, Path]) -> None:
-    code, out, err = track(
-        "--base", "base", "--head", "base", "--model", "steady", "--threshold", "0.2", "--json", *MADE_HERE
-    )
-    assert code in (0, 13), err
-    assert read(out)["napping/steady"].ratio == pytest.approx(1, rel=0.2)
-    assert "Making" not in err, "the environment is kept"
+def test_what_one_side_cannot_build_is_no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def compare_speeds(*_: object, **__: object) -> None:
+        raise LockstepError("head: TypeError: no number")
 
-
-def test_what_one_side_lacks_or_cannot_build_is_no_data(track: Track) -> None:
-    models = [word for name in ("leaving", "coming", "breaking") for word in ("--model", name)]
-    code, out, err = track("--base", "base", "--head", "head", *models, *MADE_HERE)
-    assert code == 11, err
-    assert 'napping/leaving, inference: head: unknown model "leaving".' in out
-    assert 'napping/coming, inference: base: unknown model "coming".' in out
-    assert "napping/breaking, inference: head: TypeError: " in out
+    monkeypatch.setattr(tracking, "compare_speeds", compare_speeds)
+    places = [PreparedSide(label=label, title=label, folder=tmp_path, python=sys.executable) for label in SECONDS]
+    planned = factories.speed_cell("breaking")
+    match = Match(model="napping/breaking", cells=(planned, planned), remarks=())
+    found = tracking._measured(match, places, QUESTION, print, family=1)
+    assert (found.verdict, found.ratio, found.reasons) == ("no data", None, ("head: TypeError: no number",))
 
 
 def test_an_installed_copy_in_place_of_the_working_tree_is_not_comparable(
@@ -230,30 +261,36 @@ def test_an_installed_copy_in_place_of_the_working_tree_is_not_comparable(
     assert code == 12, err
     assert "head would measure installed code that is not its checkout's" in " ".join(out.split())
     assert "head: the working tree (" in out
+    assert "Making" not in err, "the environment is kept"
 
 
-def test_an_install_that_fails_is_one_line_and_leaves_nothing(track: Track, cache: Path) -> None:
-    before = set(cache.iterdir())
-    code, out, err = track("--base", "base", "--install", "echo so it goes; exit 7")
-    assert (code, out) == (3, "")
-    title = f"base ({git(Path(), 'rev-parse', 'base')[:10]})"
-    assert err.splitlines() == [
-        "Asking head what it can measure.",
-        f"Making the environment of base, {title}.",
-        "so it goes",
-        f'Error: base, {title}: "echo so it goes; exit 7" failed with exit code 7.',
-    ]
-    assert set(cache.iterdir()) == before
+def test_an_install_that_fails_is_one_line_and_leaves_nothing(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def run(command: str | list[str], **settings: Any) -> Any:
+        quick = [*command, "--without-pip"] if isinstance(command, list) else command
+        return run_program(quick, **settings)
+
+    monkeypatch.setattr(environments, "run_program", run)
+    before, said, found = state(repository), list[str](), find_repository(repository)
+    commit = found.commit("--base", "base")
+    title = f"base ({commit[:10]})"
+    recipe = Installation(install="echo so it goes; exit 7", inherit_packages=False)
+    with pytest.raises(UnusableError) as caught:
+        prepared_place("base", "base", commit, repository=found, recipe=recipe, cache=tmp_path, say=said.append)
+    assert str(caught.value) == f'base, {title}: "echo so it goes; exit 7" failed with exit code 7.'
+    assert said == [f"Making the environment of base, {title}."]
+    assert capfd.readouterr() == ("", "so it goes\n")
+    assert list(tmp_path.iterdir()) == []
+    assert state(repository) == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["--base", "nothing"], 2, '--base: {repository} has no commit "nothing"'),
-        (["--base", "base", "--head", "nothing"], 2, '--head: {repository} has no commit "nothing"'),
         (["--base", "base", "--threshold", "nan"], 2, "'nan' is not a finite number"),
         (["--base", "base", "--output", "/no/such/folder/x.md"], 4, "/no/such/folder/x.md cannot be written: No such"),
-        (["--base", "base", "--device", "gpu"], 2, "head: unknown device 'gpu'"),
         (["--base", "base", "--repo", "/"], 2, "/ is not in the working tree of a git repository"),
     ],
 )

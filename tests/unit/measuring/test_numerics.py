@@ -37,7 +37,7 @@ def test_what_is_a_variant() -> None:
     assert is_variant("float32", compile="", channels_last=True)
 
 
-@pytest.mark.parametrize(("precision", "offset"), zip(PRECISIONS, (1000.0, 0.0, 0.0, -1000.0), strict=True))
+@pytest.mark.parametrize(("precision", "offset"), [*zip(PRECISIONS, (1000.0, 0.0, 0.0, -1000.0), strict=True)])
 def test_the_error_is_a_share_of_what_softmax_sees_and_may_reach_the_tolerance(precision: str, offset: float) -> None:
     reference = logits() + offset
     scale = float(centred(reference).abs().max())

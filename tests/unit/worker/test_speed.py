@@ -18,9 +18,10 @@ from torch import nn
 
 from vitbench.catalog import Catalog, Offer, load_catalog
 from vitbench.execution.messages import CellJob, CellResult
-from vitbench.measuring import sustained, timing
+from vitbench.measuring import in_turn, sustained, timing
 from vitbench.measuring.reference import REFERENCE
 from vitbench.measuring.steps import InvalidOutput
+from vitbench.measuring.timing import WarmUpPace
 from vitbench.protocols import FitRun, TrainStep
 from vitbench.records import KeyedCell, Measurement
 from vitbench.specs import ModelSpec, RecipeSpec
@@ -43,6 +44,10 @@ def planned() -> KeyedCell:
 def _short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in {"BLOCK_SECONDS": 0.01, "WARMUP_SECONDS": 0.05, "NOISY_SECONDS": 0.05}.items():
         monkeypatch.setattr(timing, name, seconds)
+    for name, seconds in {"BLOCK_SECONDS": 0.002, "ENOUGH_CALL_SECONDS": 0.05, "TURN_SECONDS": 0.05}.items():
+        monkeypatch.setattr(in_turn, name, seconds)
+    monkeypatch.setattr(in_turn, "MOST_TURN_SECONDS", 0.1)
+    monkeypatch.setattr(in_turn, "WARM_UP", WarmUpPace(block_seconds=0.003, seconds=0.02, slow_seconds=0.2))
 
 
 def measured(planned: KeyedCell, catalog: Catalog) -> tuple[CellResult, list[object]]:

@@ -37,17 +37,6 @@ def test_the_split_is_stratified_and_printed() -> None:
     )  # fmt: skip
 
 
-def test_the_spec_tells_the_truth() -> None:
-    spec = {spec.name: spec for spec in vitbench_datasets()}["digits"]
-    for split, size in spec.sizes.items():
-        opened = load_target(spec.open)(root=None, split=split, download=False)
-        assert (len(opened.labels), opened.pixels.shape[1:], len(opened.class_names)) == (
-            size,
-            spec.shape,
-            spec.classes,
-        )
-
-
 def test_labels_go_with_images() -> None:
     """One nearest neighbour reaches 98 % on an 80/20 split (references in the module)."""
     train, test = open_digits(split="train"), open_digits(split="test")

@@ -166,7 +166,7 @@ def test_all_that_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("suffix", ["tif", "TIFF", "gif", "ppm", "pgm", "jfif", "jpe", "jp2", "tga", "avif", "qoi"])
+@pytest.mark.parametrize("suffix", ["TIFF", "gif", "pgm", "jfif", "jp2", "avif"])
 def test_the_formats_that_pillow_reads_are_images(suffix: str, tmp_path: Path) -> None:
     root = _tree(tmp_path, *_each("train", "test"))
     mode = "L" if suffix == "pgm" else "RGB"

@@ -16,14 +16,13 @@ IMAGES = idx(images_and_labels(40)[0])
 HEADER = IMAGES[:16]
 
 
-@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize(
-    ("inside", "words"),
+    ("inside", "words", "packed"),
     [
-        (".", ("train", "t10k")),
-        ("raw", ("train", "test")),
-        ("MNIST/raw", ("train", "t10k")),
-        (".", ("kannada-train", "kannada-test")),
+        (".", ("train", "t10k"), True),
+        ("raw", ("train", "test"), False),
+        ("MNIST/raw", ("train", "t10k"), False),
+        (".", ("kannada-train", "kannada-test"), True),
     ],
 )
 def test_a_folder_of_idx_files_is_a_dataset(inside: str, words: tuple[str, str], packed: bool, tmp_path: Path) -> None:
@@ -126,7 +125,7 @@ def test_a_header_is_not_believed_before_the_file_has_shown_its_values(packed: b
 
 def test_no_more_is_unpacked_than_a_header_promises(tmp_path: Path) -> None:
     path = tmp_path / "images"
-    path.write_bytes(gzip.compress(idx(np.zeros((1, 4, 4))) + bytes(64 * 2**20)))
+    path.write_bytes(gzip.compress(idx(np.zeros((1, 4, 4))) + bytes(24 * 2**20)))
     tracemalloc.start()
     with pytest.raises(ValueError, match="is too long: more data follows the 16 values"):
         read_idx(path, kind="images")

@@ -126,7 +126,7 @@ def test_a_download_with_another_checksum_is_refused(
     assert list((tmp_path / "root/kmnist").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist", "emnist"])
+@pytest.mark.parametrize("name", ["mnist", "emnist"])
 def test_without_network_one_line_says_what_to_give(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*_: object, **__: object) -> None:
         raise URLError("Name or service not known")
@@ -154,16 +154,16 @@ def test_an_installed_package_serves_before_a_download(tmp_path: Path, monkeypat
 
 
 @pytest.mark.compute
-def test_the_files_of_debian_are_the_published_fashion_mnist(tmp_path: Path) -> None:
+def test_the_files_of_debian_are_the_published_fashion_mnist() -> None:
     folder = Path("/usr/share/datasets/fashion-mnist")
     if not folder.is_dir():
         pytest.skip("Debian's package dataset-fashion-mnist is not installed")
-    assert open_fashion_mnist(root=folder, split="test", download=False).verified
-    info = _cached("fashion-mnist", tmp_path, folder)
-    assert (info.title, info.known_by) == ("fashion-mnist", "checksums")
-    images = np.load(Path(info.cache, "train-images.npy"), mmap_mode="r")
-    assert images.mean() / 255 == pytest.approx(0.2860, abs=5e-5)  # as published
-    assert images[:].std() / 255 == pytest.approx(0.3530, abs=5e-5)
+    train, test = (open_fashion_mnist(root=folder, split=split, download=False) for split in ("train", "test"))
+    assert train.verified
+    assert test.verified
+    mean, squares = train.pixels.mean(), np.square(train.pixels, dtype=np.uint16).mean()
+    assert mean / 255 == pytest.approx(0.2860, abs=5e-5)  # as published
+    assert (squares - mean**2) ** 0.5 / 255 == pytest.approx(0.3530, abs=5e-5)
 
 
 # --- EMNIST ----------------------------------------------------------------------------------------------------------
@@ -174,10 +174,8 @@ def test_the_files_of_debian_are_the_published_fashion_mnist(tmp_path: Path) -> 
     [
         ("balanced", 47, "0", "t"),
         ("byclass", 62, "0", "z"),
-        ("bymerge", 47, "0", "t"),
         ("letters", 26, "a", "z"),
         ("digits", 10, "0", "9"),
-        ("mnist", 10, "0", "9"),
     ],
 )
 def test_emnists_images_are_upright_and_its_classes_have_their_names(

@@ -49,6 +49,7 @@ PIXELS = {"target": "pixels", "encoder": "visible", "mask": 0.75}
 WAYS = pytest.mark.parametrize(
     "way", [COLOURS, PIXELS, {"target": "pixels"}, {"encoder": "visible"}], ids=("colours", "mae", "pixels", "visible")
 )
+TWO_WAYS = pytest.mark.parametrize("way", [COLOURS, PIXELS], ids=("colours", "mae"))
 TIMES = {"images_per_second", "wait_seconds", "train_seconds", "pretrain_images_per_second", "pretrain_wait_seconds"}
 
 
@@ -163,7 +164,7 @@ class Unreadable(np.ndarray):
     __iter__ = __array__ = astype = __getitem__
 
 
-@WAYS
+@TWO_WAYS
 def test_pretraining_reads_no_label(way: Mapping[str, Any]) -> None:
     data = toy_training.bars_data()
     hidden = {
@@ -249,7 +250,7 @@ def test_a_budget_shortens_both_phases(budget: Budget, steps: tuple[int, int]) -
     assert masked_patches.phases(toy_training.bars_data(), run_of({"labels": 0.5}, budget=budget)) == steps
 
 
-@pytest.mark.parametrize("way", [COLOURS, PIXELS], ids=("colours", "mae"))
+@TWO_WAYS
 def test_a_training_that_was_killed_in_either_phase_ends_with_the_same_bits(way: Mapping[str, Any]) -> None:
     saved: dict[int, bytes] = {}
     options = {**way, "micro_batch": 5, "labels": 0.5, "mixup": 0.8, "erase": 0.5, "keep": "best"}
@@ -279,7 +280,7 @@ def test_a_training_that_was_killed_in_either_phase_ends_with_the_same_bits(way:
 
     whole, rows, kept = end_of(0)
     assert sorted(saved) == list(range(18))
-    for start, passed in ((1, 0), (5, 0), (6, 1), (11, 1), (12, 2), (13, 2), (15, 3), (17, 3)):
+    for start, passed in ((1, 0), (6, 1), (11, 1), (12, 2), (17, 3)):
         again, rest, beside = end_of(start)
         assert all(torch.equal(whole[key], again[key]) for key in whole), start
         untimed = [[{key: row[key] for key in row.keys() - TIMES} for row in each] for each in (rows, rest)]
@@ -300,7 +301,7 @@ def test_parts_of_a_batch_add_up_to_its_step() -> None:
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
-@WAYS
+@TWO_WAYS
 def test_it_pretrains_in_reduced_precision(way: Mapping[str, Any]) -> None:
     masked_patches.pretrain(vit(), toy_training.bars_data(), run_of(way, precision="bfloat16", budget=Budget(steps=2)))
 

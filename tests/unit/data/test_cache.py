@@ -174,8 +174,10 @@ def test_resizing_is_antialiased_and_keeps_the_shape_of_things(tmp_path: Path) -
     assert np.ptp(small_check[2:-2, 2:-2]) <= 2
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("shape", [(3, 50, 80), (3, 81, 50), (1, 33, 32), (3, 17, 23)])
+@pytest.mark.parametrize(
+    ("shape", "interpolation"),
+    [((3, 50, 80), "bilinear"), ((3, 81, 50), "bicubic"), ((1, 33, 32), "bicubic"), ((3, 17, 23), "bilinear")],
+)
 def test_resizing_and_cropping_agree_with_torchvision(
     shape: tuple[int, int, int], interpolation: Literal["bilinear", "bicubic"], tmp_path: Path
 ) -> None:
@@ -601,18 +603,23 @@ def _turn_round(path: Path) -> None:
     np.save(path, np.load(path)[::-1].copy())
 
 
-@pytest.mark.parametrize("damage", [_remove, _cut, _empty, _turn_one_bit, _turn_round])
+PLACES = [
+    (kind, side, f"{split}-{array}")
+    for kind, side, splits in (
+        ("as they are", FOLLOW, ("train", "test")),
+        ("resized", WantedSize(image_size=(8, 8)), ("train", "test")),
+        ("to learn from", WantedSize(image_size=(8, 8)), ("train",)),
+    )
+    for split in splits
+    for array in ("images", "labels")
+]
+
+
 @pytest.mark.parametrize(
-    ("kind", "side", "name"),
+    ("damage", "kind", "side", "name"),
     [
-        (kind, side, f"{split}-{array}")
-        for kind, side, splits in (
-            ("as they are", FOLLOW, ("train", "test")),
-            ("resized", WantedSize(image_size=(8, 8)), ("train", "test")),
-            ("to learn from", WantedSize(image_size=(8, 8)), ("train",)),
-        )
-        for split in splits
-        for array in ("images", "labels")
+        *((_turn_one_bit, *place) for place in PLACES),
+        *((damage, *PLACES[0]) for damage in (_remove, _cut, _empty, _turn_round)),
     ],
 )
 def test_a_damaged_cache_is_made_again(
@@ -667,7 +674,7 @@ def test_damaged_class_names_are_read_anew(tmp_path: Path) -> None:
 # --- pixels of 16 bits
 
 
-@pytest.mark.parametrize(("highest", "bits"), [(1, 8), (255, 8), (256, 10), (4095, 12), (4096, 14), (65535, 16)])
+@pytest.mark.parametrize(("highest", "bits"), [(255, 8), (256, 10), (65535, 16)])
 def test_sixteen_bits_are_scaled_by_those_that_are_used(highest: int, bits: int, tmp_path: Path) -> None:
     toy = _square(8, train=60, channels=1)
     toy.images["train"] = [np.full((1, 8, 8), highest // 2, np.uint16) + np.arange(8, dtype=np.uint16) % 2] * 60
@@ -714,8 +721,7 @@ def _as_read(toy: Toy, name: str) -> Read:
 
 @pytest.mark.parametrize(
     "manifest",
-    [b"", b'{"files": {"train-ima', b"\xff", b"[]", b"{}", b'{"files": 1}', b'{"files": {}}',
-     b'{"files": {"train-images.npy": "1"}}'],
+    [b"", b'{"files": {"train-ima', b"\xff", b"{}", b'{"files": {"train-images.npy": "1"}}'],
 )  # fmt: skip
 def test_a_cache_with_a_cut_or_wrong_manifest_is_made_again(manifest: bytes, tmp_path: Path) -> None:
     toy, root = _square(8), _with_root(tmp_path)
@@ -857,7 +863,6 @@ BROKEN = ValueError("cannot read image /pets/cat/1.jpg:\n truncated")
     ("error", "reason"),
     [
         (BROKEN, "/pets/cat/1.jpg: truncated"),
-        (OSError("lost"), "lost"),
         (OSError(), "OSError"),
         (ValueError("a\udce9.png"), "a\\udce9.png"),
     ],
@@ -926,8 +931,7 @@ def test_a_split_or_a_class_that_is_lost_whole_is_said(tmp_path: Path) -> None:
     assert "class 'cat' without any train image" in info.notes
 
 
-@pytest.mark.parametrize("batches", [False, True])
-@pytest.mark.parametrize("limit", [20, 0.1])
+@pytest.mark.parametrize(("batches", "limit"), [(False, 20), (True, 0.1)])
 def test_a_limit_reads_what_it_leaves_and_chooses_as_without_one(
     batches: bool, limit: int | float, tmp_path: Path
 ) -> None:
@@ -1084,7 +1088,6 @@ def test_a_disk_without_room_is_noticed_before_anything_is_written(
         ("archives", "TFDS", "", "archives"),
         ("", "TFDS", "", "TFDS"),
         ("", "", "TFDS", "TFDS (stated)"),
-        ("archives", "", "TFDS", "TFDS (stated)"),
         ("TFDS", "", "TFDS", "TFDS"),
     ],
 )

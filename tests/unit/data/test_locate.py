@@ -35,15 +35,15 @@ def _locate(name: str, spec: DatasetSpec | None, path: Path | None, tmp_path: Pa
     return locate(name, spec=spec, plugin="mine", layouts=LAYOUTS, data_path=path, data_root=tmp_path / "data")
 
 
-def test_a_named_set_lies_under_the_data_root_and_may_be_downloaded_there(tmp_path: Path) -> None:
+def test_a_named_set_lies_under_the_data_root_and_may_be_downloaded_there_and_a_shipped_one_has_no_root(
+    tmp_path: Path,
+) -> None:
     located = _locate("shapes", NAMED, None, tmp_path)
 
     assert located.root == tmp_path / "data" / "shapes"
     assert not located.root.exists()
     assert (located.spec, located.plugin, located.verified, located.download) == (NAMED, "mine", None, True)
 
-
-def test_a_shipped_set_has_no_root(tmp_path: Path) -> None:
     assert _locate("shipped", SHIPPED, None, tmp_path).root is None
 
 

@@ -74,13 +74,6 @@ def test_a_loss_may_become_nan(executor: LocalExecutor) -> None:
     assert str(result.curve) == "({'epoch': 1.0, 'loss': nan, 'largest': inf},)"
 
 
-def test_a_log_is_appended_to(executor: LocalExecutor, tmp_path: Path) -> None:
-    log = tmp_path / "log.txt"
-    log.write_text("an earlier attempt\n")
-    run(executor, "talk", log=log)
-    assert log.read_text().startswith("an earlier attempt\nwritten to")
-
-
 def test_an_exception_is_a_crash_whose_traceback_is_in_the_log(executor: LocalExecutor, tmp_path: Path) -> None:
     ending = run(executor, "fail", log=tmp_path / "log.txt")
     assert (ending.kind, ending.answer) == ("crashed", None)
@@ -92,10 +85,6 @@ def test_a_target_that_does_not_exist_is_a_crash(executor: LocalExecutor, tmp_pa
     ending = run(executor, "no_such_function", log=tmp_path / "log.txt")
     assert ending.kind == "crashed"
     assert "cannot import executor_targets:no_such_function" in (tmp_path / "log.txt").read_text()
-
-
-def test_an_exit_is_a_crash_with_its_code(executor: LocalExecutor) -> None:
-    assert run(executor, "leave").reason.startswith("the process ended with exit code 7 before it answered")
 
 
 def test_a_kill_is_a_crash_in_words(executor: LocalExecutor) -> None:

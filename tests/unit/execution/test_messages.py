@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import factories
-import pytest
 
 from vitbench.execution.messages import COMPILE_TIMEOUT, SPEED_TIMEOUT, time_limit
 from vitbench.records import SpeedCell
 
 
-@pytest.mark.parametrize("fields", [{}, {"mode": "training"}, {"batch_size": 1}], ids=str)
-def test_compiling_takes_minutes(fields: dict[str, Any]) -> None:
-    plain, compiled = (factories.speed_cell(compile="default" if each else "", **fields).cell for each in (False, True))
+def test_compiling_takes_minutes() -> None:
+    plain, compiled = (factories.speed_cell(compile="default" if each else "").cell for each in (False, True))
     assert isinstance(plain, SpeedCell)
     assert isinstance(compiled, SpeedCell)
     assert (time_limit(plain), time_limit(compiled)) == (SPEED_TIMEOUT, COMPILE_TIMEOUT)

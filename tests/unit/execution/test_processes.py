@@ -82,7 +82,6 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     ("text", "line"),
     [
         (b"one\ntwo \n\n", "two"),
-        (b"", ""),
         (b" \n", ""),
         (b"a\xff", "a\N{REPLACEMENT CHARACTER}"),
     ],
@@ -107,7 +106,6 @@ def test_a_program_that_fails_says_how_and_its_last_words() -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (0, "ended with exit code 0"),
         (7, "ended with exit code 7"),
         (-11, "was killed by SIGSEGV"),
         (-9, "was killed by SIGKILL; the system may have run out of memory"),

@@ -30,7 +30,7 @@ def test_an_executor_is_read(text: str, asked: RayAddress | None) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "slurm", "ray=", "ray=head", "ray=head:x", "ray=:1", "ray=ray://head:1", "ray,machine=a"),
+        *("slurm", "ray=", "ray=head:x", "ray=:1", "ray=ray://head:1", "ray,machine=a"),
         *("ray=h:1,machine=", "ray=h:1,class=a", "ray=h:99999"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from vitbench.execution.stopping import stoppable
 
 
-def test_sigterm_is_an_interruption_inside_and_what_it_was_outside() -> None:
+def test_sigterm_is_an_interruption_inside_and_what_it_was_outside_after_an_error_too() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with stoppable():
         assert signal.getsignal(signal.SIGTERM) is not before
@@ -18,8 +18,6 @@ def test_sigterm_is_an_interruption_inside_and_what_it_was_outside() -> None:
             signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
-
-def test_it_is_put_back_after_an_error_too() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(RuntimeError, match="stop"), stoppable():
         raise RuntimeError("stop")

@@ -31,9 +31,6 @@ from vitbench.specs import RecipeSpec
 from vitbench.worker import build
 from vitbench.worker.casting import CAST_AT_EACH_CALL
 
-OPTIONS = factories.SMALL_VIT
-
-
 OF_ONE_FILE = """
 import vitbench
 from torch import nn
@@ -164,11 +161,6 @@ def test_a_training_step_is_that_of_the_cells_recipe(probe: Probe, monkeypatch: 
     with model_block(order(mode="training", recipe="zoo/own", recipe_options={"rho": 0.5})) as block:
         block(3)
     assert taken == [{"rho": 0.5}] * 3
-
-
-def test_a_plugins_model_is_built() -> None:
-    with model_block(order("vit", options=OPTIONS)) as block:
-        assert block(1).seconds > 0
 
 
 def test_a_model_that_is_not_finite_or_gives_no_logits_is_an_error(probe: Probe) -> None:

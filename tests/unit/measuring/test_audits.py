@@ -67,25 +67,17 @@ def test_rounding_is_no_fault() -> None:
     assert faults(near) == ()
 
 
-OFFSETS = [-1000.0, 1000.0]
+OFFSET = -1000.0
 
 
-@pytest.mark.parametrize("offset", OFFSETS)
-def test_rounding_beside_a_common_offset_is_no_fault(offset: float) -> None:
+def test_rounding_beside_a_common_offset_is_no_fault() -> None:
     """Of float32 numbers near 1000 the last bit is 6e-5; these differ by some of them, and from pass to pass."""
     rng = np.random.default_rng(0)
-    near = Net(lambda net, logits: 0 * logits + offset + 3e-4 * torch.from_numpy(rng.random(logits.shape)).float())
+    near = Net(lambda net, logits: 0 * logits + OFFSET + 3e-4 * torch.from_numpy(rng.random(logits.shape)).float())
     assert faults(near) == ()
-    assert faults(Net(lambda net, logits: logits + offset)) == ()
+    assert faults(Net(lambda net, logits: logits + OFFSET)) == ()
 
 
-@pytest.mark.parametrize("offset", OFFSETS)
-def test_a_common_offset_hides_no_chance(offset: float) -> None:
-    (finding,), _ = audited(Net(lambda net, logits: logits + torch.randn(logits.shape) + offset))
-    assert finding.startswith("predictions are not deterministic: ")
-
-
-@pytest.mark.parametrize("offset", OFFSETS)
 @pytest.mark.parametrize(
     "depends",
     [
@@ -95,8 +87,8 @@ def test_a_common_offset_hides_no_chance(offset: float) -> None:
     ],
     ids=["order", "batch mates", "batch size"],
 )
-def test_a_common_offset_hides_no_dependence(depends: Callable[[torch.Tensor], torch.Tensor], offset: float) -> None:
-    (finding,) = faults(Net(lambda net, logits: depends(logits) + offset))
+def test_a_common_offset_hides_no_dependence(depends: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    (finding,) = faults(Net(lambda net, logits: depends(logits) + OFFSET))
     assert finding.startswith("predictions are dependent on the order of the images or on the batch size: ")
 
 

@@ -51,13 +51,11 @@ def test_a_quiet_machine_gives_no_reason() -> None:
     assert disturbances(replace(start, gpu=GPU), replace(end, gpu=GPU), threads=2, on_cpu=False) == ([], [])
 
 
-def test_threads_that_waited_are_told() -> None:
+def test_threads_that_waited_are_told_and_a_process_that_hardly_ran_is_invalid() -> None:
     end = replace(QUIET, ran=6.6, waited=0.4, switches=312)
     reason = "had the processor 80% of the time (212 involuntary context switches)"
     assert disturbances(START, end, threads=2, on_cpu=True) == ([reason], [])
 
-
-def test_a_process_that_hardly_ran_is_invalid() -> None:
     warnings, errors = disturbances(START, replace(QUIET, ran=6.0, waited=1.0), threads=2, on_cpu=True)
     assert warnings == []
     assert errors[0].startswith("had the processor 50% of the time")

@@ -29,24 +29,16 @@ def vit_macs(tokens: int, patches: int, width: int, depth: int, patch_values: in
 @pytest.mark.parametrize(
     ("build", "params", "gmacs"),
     [
-        (lambda: timm.create_model("vit_base_patch16_224"), 86_567_656, 17.564),
         (torchvision.models.vit_b_16, 86_567_656, 17.564),
         (lambda: timm.create_model("vit_tiny_patch16_224"), 5_717_416, 1.254),
-        (torchvision.models.resnet18, 11_689_512, 1.814),
         (torchvision.models.resnet50, 25_557_032, 4.089),
     ],
-    ids=["timm-vit-b16", "torchvision-vit-b16", "timm-vit-ti16", "resnet18", "resnet50"],
+    ids=["torchvision-vit-b16", "timm-vit-ti16", "resnet50"],
 )
 def test_published_counts(build: Callable[[], nn.Module], params: int, gmacs: float) -> None:
     model = on_meta(build)
     assert count_params(model) == params
     assert round(count_macs(model, (3, 224, 224)) / 1e9, 3) == gmacs
-
-
-def test_a_vision_transformer_has_its_closed_form() -> None:
-    model = on_meta(lambda: timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=4, num_classes=10))
-    expected = vit_macs(tokens=65, patches=64, width=192, depth=12, patch_values=48, classes=10)
-    assert count_macs(model, (3, 32, 32)) == expected
 
 
 def test_rectangles_of_any_channels_have_their_closed_forms() -> None:

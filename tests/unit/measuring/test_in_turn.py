@@ -113,8 +113,7 @@ def blocks(machine: Machine) -> list[tuple[str, int, int]]:
     return turns
 
 
-@pytest.mark.parametrize("mode", ["inference", "training"])
-@pytest.mark.parametrize(("model", "reference"), [(0.0004, 0.0015), (0.03, 0.0004), (0.002, 0.002)])
+@pytest.mark.parametrize(("model", "reference", "mode"), [(0.0004, 0.0015, "inference"), (0.03, 0.0004, "training")])
 def test_the_ratio_is_of_images_per_second(machine: Machine, model: float, reference: float, mode: Mode) -> None:
     found = timed(machine, model, reference, mode=mode)
     turns = turns_of(found)
@@ -217,7 +216,7 @@ def test_training_on_one_image_is_no_latency(machine: Machine) -> None:
 
 @pytest.mark.parametrize(
     ("model", "images", "fewest"),
-    [(0.0005, 8, ENOUGH_QUADS), (0.3, 8, 3), (3.0, 8, 1), (2.0, 1, 1), (20.0, 8, 1)],
+    [(0.0005, 8, ENOUGH_QUADS), (0.3, 8, 3), (2.0, 1, 1), (20.0, 8, 1)],
 )
 def test_a_steady_machine_gets_few_quads(machine: Machine, model: float, images: int, fewest: int) -> None:
     before = machine.now
@@ -247,7 +246,6 @@ def test_a_latency_has_the_calls_that_its_percentiles_need(machine: Machine) -> 
     fast = timed(machine, 2e-5, 1e-5, images=1)
     per_quad = len(fast.call_seconds) / turns_of(fast).quads
     assert MOST_CALLS <= len(fast.call_seconds) < MOST_CALLS + per_quad * (ENOUGH_QUADS + 1)
-    before = machine.now
     assert len(timed(machine, 0.04, 0.001, images=1).call_seconds) >= ENOUGH_CALLS
     before = machine.now
     timed(machine, 0.5, 0.001, images=1)

@@ -128,8 +128,7 @@ def test_a_tail_near_groups_and_few_calls_are_no_two_groups(fast: int, slow: int
 
 
 @pytest.mark.simulation
-@pytest.mark.parametrize("name", UNIMODAL)
-@pytest.mark.parametrize("count", [64, 250])
+@pytest.mark.parametrize(("name", "count"), [("normal", 64), ("uniform", 250), ("lognormal", 64)])
 def test_false_alarms_on_single_calls_are_at_most_one_in_a_hundred(name: str, count: int) -> None:
     rng = np.random.default_rng(4)
     judged = [call_noise_reasons(UNIMODAL[name](rng, count)) for _ in range(600)]
@@ -138,7 +137,7 @@ def test_false_alarms_on_single_calls_are_at_most_one_in_a_hundred(name: str, co
 
 
 @pytest.mark.simulation
-@pytest.mark.parametrize(("count", "told"), [(3, 0), (4, 0), (5, 2), (6, 2 * (1 + 5)), (7, 2 * (1 + 6 + 20))])
+@pytest.mark.parametrize(("count", "told"), [(4, 0), (5, 2), (6, 2 * (1 + 5))])
 def test_of_all_orders_of_a_few_blocks_one_in_sixty_or_fewer_are_a_drift(count: int, told: int) -> None:
     """The exact false alarms of noise without a trend, of any distribution and of any size."""
     blocks = 1.5 ** np.arange(count)

@@ -37,8 +37,7 @@ def test_what_is_a_variant() -> None:
     assert is_variant("float32", compile="", channels_last=True)
 
 
-@pytest.mark.parametrize("offset", [0.0, -1000.0, 1000.0])
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("precision", "offset"), [*zip(PRECISIONS, (1000.0, 0.0, 0.0, -1000.0), strict=True)])
 def test_the_error_is_a_share_of_what_softmax_sees_and_may_reach_the_tolerance(precision: str, offset: float) -> None:
     reference = logits() + offset
     scale = float(centred(reference).abs().max())
@@ -59,8 +58,7 @@ def test_what_all_logits_of_an_image_share_is_no_error() -> None:
     assert disagreement(found) is None
 
 
-@pytest.mark.parametrize("offset", [-1000.0, 1000.0])
-@pytest.mark.parametrize("real_images", [True, False])
+@pytest.mark.parametrize(("offset", "real_images"), [(-1000.0, True), (1000.0, False)])
 def test_a_common_offset_hides_no_mistake_in_float32(offset: float, real_images: bool) -> None:
     """A twentieth of the spread is far beyond rounding, also beside an offset of 1000."""
     reference = logits() + offset
@@ -89,8 +87,9 @@ def test_the_tolerances_follow_the_bits() -> None:
     assert tolerances[1] == tolerances[2], "TF32 and float16 have ten bits of fraction each"
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("float16", torch.float16), ("bfloat16", torch.bfloat16)])
-@pytest.mark.parametrize("classes", [2, 1000])
+@pytest.mark.parametrize(
+    ("precision", "dtype", "classes"), [("float16", torch.float16, 2), ("bfloat16", torch.bfloat16, 1000)]
+)
 def test_a_network_in_reduced_precision_agrees_but_not_with_the_tolerance_of_float32(
     precision: str, dtype: torch.dtype, classes: int
 ) -> None:
@@ -167,8 +166,7 @@ def test_the_words() -> None:
     assert sentence.endswith("% of the logits' spread (tolerance 0.1%)")
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("real_images", [True, False])
+@pytest.mark.parametrize(("value", "real_images"), [(math.nan, True), (-math.inf, False)])
 def test_a_logit_that_is_not_finite_disagrees(value: float, real_images: bool) -> None:
     variant = logits()
     variant[9, 4] = value
@@ -177,8 +175,9 @@ def test_a_logit_that_is_not_finite_disagrees(value: float, real_images: bool) -
     assert disagreement(found) == "this variant disagrees with float32: it gives logits that are not finite"
 
 
-@pytest.mark.parametrize("value", [0.0, -1000.1, math.nan, math.inf])
-@pytest.mark.parametrize("variant", ["the same", "another"])
+@pytest.mark.parametrize(
+    ("value", "variant"), [(0.0, "the same"), (-1000.1, "another"), (math.nan, "the same"), (math.inf, "another")]
+)
 def test_a_reference_that_says_nothing_is_no_pass(value: float, variant: str) -> None:
     spoilt = torch.full((128, 10), value)
     found = compare(spoilt, spoilt if variant == "the same" else logits(), precision="bfloat16", real_images=True)

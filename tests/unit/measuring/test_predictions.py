@@ -11,7 +11,7 @@ import torch
 from factories import predictions
 from torch import nn
 
-from vitbench.errors import Skip, StoreError, VitbenchError
+from vitbench.errors import Skip, StoreError
 from vitbench.measuring import predictions as module
 from vitbench.measuring.predictions import (
     InvalidPredictions,
@@ -38,9 +38,6 @@ def some_logits(images: int = 40, classes: int = 7, seed: int = 0) -> torch.Tens
 
 
 class TestValidate:
-    def test_good_logits_pass(self) -> None:
-        validate_logits(torch.zeros(3, 2), np.array([0, 1, 0]), 2)
-
     @pytest.mark.parametrize(
         ("logits", "labels", "message"),
         [
@@ -62,9 +59,6 @@ class TestValidate:
     def test_the_first_bad_image_is_named(self, logits: torch.Tensor, labels: list[int], message: str) -> None:
         with pytest.raises(InvalidPredictions, match=message):
             validate_logits(logits, np.array(labels, dtype=np.int64), 2)
-
-    def test_it_is_an_error_for_the_user(self) -> None:
-        assert issubclass(InvalidPredictions, VitbenchError)
 
 
 class TestPredict:
@@ -90,18 +84,9 @@ class TestPredict:
         with pytest.raises(InvalidOutput, match=r"shape \(12, 4\) for 4 images"):
             predict(nn.Flatten(0, 2), [torch.zeros(4, 3, 1, 4)])
 
-    def test_what_is_no_tensor_is_refused(self) -> None:
-        with pytest.raises(InvalidOutput, match="the model returned a tuple"):
-            predict(Pair(), [torch.zeros(4, 3)])
-
     def test_no_images(self) -> None:
         with pytest.raises(InvalidPredictions, match="no images"):
             predict(nn.Identity(), [])
-
-
-class Pair(nn.Module):
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return images, images
 
 
 class TestSummarise:
@@ -147,13 +132,9 @@ class TestSummarise:
         with pytest.raises(Skip, match="of 4 images and 150 classes were not kept whole: only those of the 100 like"):
             found.probabilities()
 
-    def test_imagenet_fits(self) -> None:
-        assert 50_000 * 1000 * 4 <= module.WHOLE_BYTES == 256 * 2**20
-
 
 class TestStore:
-    @pytest.mark.parametrize("whole", [True, False])
-    @pytest.mark.parametrize("classes", [7, 300])
+    @pytest.mark.parametrize(("whole", "classes"), [(True, 7), (False, 300)])
     def test_what_was_saved_is_loaded(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool, classes: int
     ) -> None:
@@ -194,7 +175,7 @@ class TestStore:
         assert [entry.name for entry in tmp_path.iterdir()] == ["key.npz"]
         assert path.read_bytes() == before
 
-    @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 half a zip", b"text"])
+    @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 half a zip"])
     def test_what_is_no_file_of_predictions(self, tmp_path: Path, content: bytes | None) -> None:
         path = tmp_path / "key.npz"
         if content is not None:

@@ -99,12 +99,6 @@ def test_noise_is_answered_with_more_blocks_then_with_a_verdict(clock: Clock) ->
     assert (wild.warnings, wild.errors) == ((), ("IQR 67% of the median",))
 
 
-def test_one_slow_block_that_pulls_the_mean_is_told(clock: Clock) -> None:
-    result = time_inference(Slow(clock, lambda n: 0.19 if n == 6 else 0.11), inputs(8))
-    assert len(result.block_seconds) == 5
-    assert result.warnings == ("the slowest blocks pull the mean 15% away from the median",)
-
-
 def test_a_slow_model_is_warmed_up_in_three_blocks_too(clock: Clock) -> None:
     steady = time_inference(Slow(clock, lambda n: 1.6), inputs(8))
     assert steady.warmup_seconds == pytest.approx([1.6] * 4)
@@ -327,7 +321,7 @@ def test_a_small_difference_is_no_memory(old: float, new: float, clock: Clock) -
     assert fresh_input_reasons(model, seen, others, CPU) == []
 
 
-@pytest.mark.parametrize("disturbed_rounds", [{0}, {0, 1}, {1, 2}, set(range(FRESH_ROUNDS - 1))])
+@pytest.mark.parametrize("disturbed_rounds", [{0}, {1, 2}, set(range(FRESH_ROUNDS - 1))])
 def test_a_machine_that_is_disturbed_for_a_while_is_no_memory(disturbed_rounds: set[int], clock: Clock) -> None:
     seen, others = inputs(1), fresh()
     rounds = [[others[0], others[1]], *([batch] for batch in others[2:])]
@@ -386,18 +380,6 @@ def test_a_model_that_only_reads_its_input_keeps_no_results() -> None:
         make_inputs((3, 224, 224), batch_size=1, device=CPU, count=FRESH_INPUTS, seed=seed) for seed in (0, 1)
     )
     assert fresh_input_reasons(lambda images: images.mean(dim=(2, 3)), seen, others, CPU) == []
-
-
-def test_a_real_model_on_a_real_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "BLOCK_SECONDS", 0.01)
-    monkeypatch.setattr(timing, "WARMUP_SECONDS", 0.05)
-    monkeypatch.setattr(timing, "NOISY_SECONDS", 0.05)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
-    for result in (time_inference(model, inputs(8)), time_training(model, inputs(8))):
-        assert len(result.block_seconds) >= 5
-        assert min(result.block_seconds) > 0
-        assert result.evidence["seconds"] >= sum(result.block_seconds)
-        assert not [error for error in result.errors if "not finite" in error]
 
 
 def test_the_events_of_a_block_stand_round_its_calls(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

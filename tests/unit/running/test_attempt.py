@@ -30,17 +30,15 @@ def one(value: float | None, name: str = "x", **fields: object) -> tuple[Measure
     return (Measurement(name=name, value=value, **fields),)
 
 
-def test_one_process_keeps_its_own_interval() -> None:
-    alone = one(0.5, low=0.4, high=0.6, n=100)
-    assert merge_processes([alone]) == alone
-
-
 def test_processes_that_agree_say_how_many_they_were() -> None:
     (merged,) = merge_processes([one(53_000.0, n=1)] * 3)
     assert (merged.value, merged.low, merged.high, merged.n) == (53_000.0, 53_000.0, 53_000.0, 3)
 
 
-def test_a_figure_that_is_the_same_everywhere_keeps_its_own_interval() -> None:
+def test_one_process_keeps_its_own_interval_as_does_a_figure_that_is_the_same_everywhere() -> None:
+    alone = one(0.5, low=0.4, high=0.6, n=100)
+    assert merge_processes([alone]) == alone
+
     own = one(0.5, low=0.4, high=0.6, n=100)
     (merged,) = merge_processes([own] * 3)
     assert (merged.low, merged.high, merged.n, merged.interval) == (0.4, 0.6, 100, "95%")
@@ -51,7 +49,7 @@ def test_the_value_of_each_process_is_kept_and_the_ends_are_a_range() -> None:
     assert (merged.value, merged.processes, merged.interval) == (2.0, (3.0, 1.0, 2.0), "range")
 
 
-@pytest.mark.parametrize("having", [(0,), (2,), (0, 2), (1, 2)])
+@pytest.mark.parametrize("having", [(0,), (1, 2)])
 def test_a_figure_of_the_fast_processes_alone_is_none(having: tuple[int, ...]) -> None:
     """As a 99th percentile, for which one process had the calls and another had not."""
     tail = one(0.5, "p99", n=700, samples=((0.5, 0.4),))
@@ -143,14 +141,12 @@ def test_a_ratio_has_students_interval_over_the_logarithms_of_its_processes() ->
     assert ratio.processes == (math.exp(-0.02), 1.0, math.exp(0.02))
 
 
-def test_a_ratio_keeps_what_its_processes_knew_of_the_reference() -> None:
+def test_a_ratio_keeps_what_its_processes_knew_of_the_reference_and_the_measured_value_stands_beside_it() -> None:
     ratio = in_turn(2.0, 1.0, 3.0).ratio
     assert ratio is not None
     assert (ratio.reference, ratio.references, ratio.network) == (1001.0, (1000.0, 1001.0, 1002.0), "net-1")
     assert (ratio.quads, ratio.left_out, ratio.samples) == (8 + 9 + 10, 3, ((0.0,), (1.0,), (2.0,)))
 
-
-def test_the_measured_value_stands_beside_the_ratio_with_its_range() -> None:
     merged = in_turn(2.0, 2.1, 1.9)
     assert (merged.value, merged.low, merged.high) == (2000.0, 1900.0, 2100.0)
     assert merged.interval == "range"
@@ -164,10 +160,8 @@ def spread_of(half: float, count: int = 7) -> list[float]:
     return list(np.exp(logs * math.log1p(half) / (t * logs.std(ddof=1) / math.sqrt(count))))
 
 
-@pytest.mark.parametrize("count", [3, 5, 7])
 @pytest.mark.parametrize(
-    ("half", "level"),
-    [(0.01, "valid"), (0.0499, "valid"), (0.0501, "warn"), (0.0999, "warn"), (0.1001, "invalid"), (0.5, "invalid")],
+    ("half", "level", "count"), [(0.0499, "valid", 3), (0.0501, "warn", 5), (0.0999, "warn", 7), (0.1001, "invalid", 5)]
 )
 def test_half_the_interval_of_a_ratio_is_its_verdict(half: float, level: str, count: int) -> None:
     merged = in_turn(*spread_of(half, count))
@@ -185,7 +179,7 @@ def test_the_times_may_differ_where_the_ratios_agree() -> None:
     assert merged.verdict == Verdict()
 
 
-@pytest.mark.parametrize("having", [(0,), (1, 2), (0, 1)])
+@pytest.mark.parametrize("having", [(0,), (1, 2)])
 def test_a_ratio_is_of_all_processes_or_there_is_none(having: tuple[int, ...]) -> None:
     """As at the largest batch, which left room for the reference network in some of them alone."""
     ratio = in_turn(2.0, 2.0).ratio
@@ -217,7 +211,7 @@ def test_what_only_the_first_processes_measure_is_of_all_of_these(having: tuple[
     assert found.n == (len(having) if complete else found.n)
 
 
-@pytest.mark.parametrize("lacking", [0, 1, 6])
+@pytest.mark.parametrize("lacking", [0, 6])
 def test_a_figure_of_time_is_of_all_processes(lacking: int) -> None:
     processes = [one(1.0, "t", samples=((1.0,),)) if i != lacking else one(2.0, "other") for i in range(7)]
     found = {each.name: each for each in merge_processes(processes)}["t"]
@@ -227,10 +221,10 @@ def test_a_figure_of_time_is_of_all_processes(lacking: int) -> None:
 @pytest.mark.simulation
 def test_the_interval_holds_the_ratio_and_no_less_often_where_it_is_called_valid() -> None:
     """Processes differ by 1 to 6 %, and an occasion moves all of them, which is what the interval is of."""
-    found = coverage(500)
+    found = coverage(200)
     assert found["all"] >= 0.94
     assert found["valid"] >= 0.94
-    worst = coverage(1500, [0.06])  # 20,000 give 0.932 among the valid ones; seven processes for all gave 0.894
+    worst = coverage(800, [0.06])  # 20,000 give 0.932 among the valid ones; seven processes for all gave 0.894
     assert worst["valid"] >= 0.915
 
 
@@ -293,12 +287,10 @@ def test_a_process_without_an_answer_says_how_it_ended(kind: str) -> None:
     assert (record.status, record.reason, record.measurements, record.seconds) == (kind, "why", (), 2.0)
 
 
-def test_the_course_of_a_window_is_the_first_processs() -> None:
+def test_the_course_is_the_first_processs_and_the_evidence_of_each_is_kept() -> None:
     endings = [ended(course=({"seconds": 1.0},)), ended(course=({"seconds": 2.0},)), ended()]
     assert Attempt(planned=SPEED, endings=endings).record("run", "e", {}).course == ({"seconds": 1.0},)
 
-
-def test_evidence_of_each_process_is_kept() -> None:
     endings = [ended(evidence={"load": 1.0}), ended(), ended(evidence={"load": 2.0})]
     assert Attempt(planned=SPEED, endings=endings).record("run", "e", {}).evidence == ({"load": 1.0}, {"load": 2.0})
 

@@ -24,12 +24,10 @@ def test_what_a_short_recipe_leaves_goes_to_the_others() -> None:
     assert costs["short"].steps_within(shares["short"] + 1e-9) == 100
 
 
-def test_all_recipes_reach_their_length_where_there_is_time() -> None:
+def test_all_recipes_reach_their_length_where_there_is_time_and_nothing_left_is_one_step() -> None:
     costs = {"a": cost(length=100), "b": cost(length=7, step=1.0)}
     assert {key: costs[key].steps_within(share) for key, share in shared(costs, 1e6).items()} == {"a": 100, "b": 7}
 
-
-def test_nothing_left_is_no_negative_share_and_one_step() -> None:
     assert shared({"a": cost()}, 1.0) == {"a": 0.0}
     assert cost().steps_within(0.0) == 1
 

@@ -21,7 +21,7 @@ def search(limit: int, start: int = 32, **others: tuple[Status, str]) -> tuple[L
         return end.value, tried
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 31, 32, 33, 700, 5000, MOST - 1])
+@pytest.mark.parametrize("limit", [1, 3, 32, 700, MOST - 1])
 def test_it_finds_the_limit_to_a_sixteenth(limit: int) -> None:
     found, tried = search(limit)
     assert found.batch_size <= limit < found.too_large
@@ -57,7 +57,7 @@ def test_a_time_out_ends_it_with_what_fits() -> None:
     assert failure.value.status == "timeout"
 
 
-@pytest.mark.parametrize("status", ["failed", "crashed", "invalid"])
+@pytest.mark.parametrize("status", ["failed", "crashed"])
 def test_another_failure_is_no_limit(status: Status) -> None:
     with pytest.raises(SearchFailed, match="batch 256: CUDNN_STATUS_BAD_PARAM") as failure:
         search(10**9, b256=(status, "CUDNN_STATUS_BAD_PARAM"))

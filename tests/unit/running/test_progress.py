@@ -104,32 +104,6 @@ def test_a_failure_gets_its_reason(clock: Clock) -> None:
     assert stream.take() == "[1/2] failed  first on digits, supervised, seed 0: no weights, 1.0 s\n"
 
 
-def test_a_terminal_gets_one_redrawn_line(clock: Clock) -> None:
-    talk, stream = talker([FIRST, SECOND])
-    talk(started(FIRST))
-    assert stream.take() == f"{CLEAR}0 of 2 cells done | first on digits, supervised, seed 0"
-    talk(Progressed(planned=FIRST, progress=Progress(epoch=3, epochs=20, stage="training")))
-    assert stream.take().endswith("first on digits, supervised, seed 0: training, epoch 3.0 of 20")
-    talk(ended(FIRST))
-    assert stream.take() == f"{CLEAR}[1/2] ok      first on digits, supervised, seed 0: 10 s\n"
-    talk.close()
-    assert stream.take() == CLEAR
-
-
-def test_the_processes_of_a_speed_cell_are_counted(clock: Clock) -> None:
-    talk, stream = talker([TIMED])
-    talk(started(TIMED, process=1, processes=3))
-    assert stream.take().endswith("batch 32 of 1x8x8, process 2 of 3")
-
-
-def test_time_alone_draws_nothing(clock: Clock) -> None:
-    talk, stream = talker([TIMED])
-    talk(started(TIMED))
-    stream.take()
-    clock.now += 3600
-    assert stream.take() == ""
-
-
 def test_a_long_line_is_cut_to_the_terminal(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     talk, stream = talker([FIRST])
@@ -145,7 +119,17 @@ def test_a_quiet_run_says_nothing(clock: Clock) -> None:
     assert stream.take() == ""
 
 
-def test_a_note_stands_on_a_line_of_its_own(clock: Clock) -> None:
+def test_a_terminal_gets_one_redrawn_line_and_a_note_on_a_line_of_its_own(clock: Clock) -> None:
+    talk, stream = talker([FIRST, SECOND])
+    talk(started(FIRST))
+    assert stream.take() == f"{CLEAR}0 of 2 cells done | first on digits, supervised, seed 0"
+    talk(Progressed(planned=FIRST, progress=Progress(epoch=3, epochs=20, stage="training")))
+    assert stream.take().endswith("first on digits, supervised, seed 0: training, epoch 3.0 of 20")
+    talk(ended(FIRST))
+    assert stream.take() == f"{CLEAR}[1/2] ok      first on digits, supervised, seed 0: 10 s\n"
+    talk.close()
+    assert stream.take() == CLEAR
+
     talk, stream = talker([FIRST])
     talk(Noted(text="a note"))
     assert stream.take() == f"{CLEAR}a note\n"
@@ -192,7 +176,11 @@ def test_a_failed_cell_is_no_measure_of_time(clock: Clock) -> None:
     assert "left" not in stream.take()
 
 
-def test_the_processes_that_ended_are_taken_off(clock: Clock) -> None:
+def test_the_processes_of_a_speed_cell_are_counted_and_those_that_ended_are_taken_off(clock: Clock) -> None:
+    talk, stream = talker([TIMED])
+    talk(started(TIMED, process=1, processes=3))
+    assert stream.take().endswith("batch 32 of 1x8x8, process 2 of 3")
+
     talk, stream = talker([TIMED], {TIMED.id: 30.0})
     talk(started(TIMED, process=1, processes=3))
     assert "about 20 s left" in stream.take()

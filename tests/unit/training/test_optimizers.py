@@ -28,15 +28,14 @@ def test_adamw_and_sgd_are_torchs_fused_ones_and_need_no_timm(monkeypatch: pytes
         optimizer_of("muon")
 
 
-@pytest.mark.parametrize("name", ["muon", "lamb", "lion"])
-def test_timms_learn_and_keep_the_groups(name: str) -> None:
+def test_timms_learn_and_keep_the_groups() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
-    optimizer = optimizer_of(name, model)
+    optimizer = optimizer_of("muon", model)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.05, 0.0]
     inputs, labels = torch.randn(32, 1, 4, 4), torch.arange(32) % 3
     losses = []
-    for _ in range(200):
+    for _ in range(100):
         optimizer.zero_grad()
         loss = F.cross_entropy(model(inputs), labels)
         loss.backward()

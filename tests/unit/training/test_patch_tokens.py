@@ -44,7 +44,13 @@ def model_of(kind: str) -> nn.Module:
 
 
 @EACH
-def test_all_tokens_are_those_of_the_model(kind: str) -> None:
+def test_the_layout_is_told_nothing_changes_and_all_tokens_are_those_of_the_model(kind: str) -> None:
+    model, prefix = model_of(kind).train(), KINDS[kind][1]
+    before = torch.get_rng_state()
+    assert token_layout(model, image_size=(8, 12), in_channels=3) == TokenLayout(prefix=prefix, grid=(4, 6), width=16)
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), before)
+
     model = model_of(kind)
     found = tokens(model, images())
     if kind == "own":
@@ -82,15 +88,6 @@ def test_embeddings_are_replaced_before_positions_are_added(kind: str) -> None:
     assert seen == [(2, 24, 16)]
     assert torch.equal(one, other), "nothing of the images is left"
     assert one.unique(dim=0).shape[0] == len(one), "positions are"
-
-
-@EACH
-def test_the_layout_is_told_and_nothing_changes(kind: str) -> None:
-    model, prefix = model_of(kind).train(), KINDS[kind][1]
-    before = torch.get_rng_state()
-    assert token_layout(model, image_size=(8, 12), in_channels=3) == TokenLayout(prefix=prefix, grid=(4, 6), width=16)
-    assert model.training
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 class OfAnotherKind(VisionTransformer):

@@ -17,9 +17,8 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(
     ("given", "size"),
-    [((8, 8), (36, 36)), ((32, 32), (256, 256)), ((1, 5), (7, 5)), ((9, 13), (9, 40)), ((64, 64), (56, 56)),
-     ((48, 32), (24, 16)), ((33, 33), (7, 7))],
-)  # fmt: skip
+    [((32, 32), (256, 256)), ((1, 5), (7, 5)), ((9, 13), (9, 40)), ((48, 32), (24, 16)), ((33, 33), (7, 7))],
+)
 def test_images_are_resized_as_pillow_does(given: tuple[int, int], size: tuple[int, int], interpolation: str) -> None:
     random = np.random.default_rng(0)
     images = np.stack([random.integers(0, 256, (3, *given)), random.integers(0, 2, (3, *given)) * 255]).astype(np.uint8)
@@ -43,8 +42,7 @@ def test_a_pillow_of_another_arithmetic_is_noticed(monkeypatch: pytest.MonkeyPat
         kept.cache_clear()
 
 
-@pytest.mark.parametrize("shape", [(11, 14), (48, 48)])
-@pytest.mark.parametrize("crop_fraction", [1.0, 0.875, 1.2])
+@pytest.mark.parametrize(("shape", "crop_fraction"), [((11, 14), 1.0), ((48, 48), 0.875), ((11, 14), 1.2)])
 def test_a_device_that_resizes_by_itself_shows_the_same(
     shape: tuple[int, int], crop_fraction: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

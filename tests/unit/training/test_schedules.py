@@ -26,24 +26,6 @@ def test_the_rate_is_half_in_the_middle_of_the_cosine_and_nearly_zero_at_the_end
     assert warmup_cosine(99, total_steps=100, warmup_steps=20) == pytest.approx((1 - math.cos(math.pi / 80)) / 2)
 
 
-@pytest.mark.parametrize(
-    ("total", "warmup", "expected"),
-    [
-        (1, 0, [1]),
-        (1, 1, [1]),
-        (1, 50, [1]),
-        (2, 0, [1, 0.5]),
-        (2, 1, [0.5, 1]),
-        (2, 2, [0.5, 1]),
-        (3, 1, [0.5, 1, 0.5]),
-        (4, 9, [0.25, 0.5, 0.75, 1]),
-    ],
-)
-def test_a_training_of_a_few_steps_reaches_its_peak(total: int, warmup: int, expected: list[float]) -> None:
-    factors = [warmup_cosine(step, total_steps=total, warmup_steps=warmup) for step in range(total)]
-    assert factors == pytest.approx(expected)
-
-
 def test_the_rate_stays_at_zero_after_the_end() -> None:
     assert [warmup_cosine(step, total_steps=10, warmup_steps=2) for step in (10, 11, 18)] == pytest.approx([0, 0, 0])
 
@@ -59,21 +41,17 @@ def test_the_rate_rises_to_the_peak_once_and_falls_towards_zero(total: int, warm
     assert factors[-1] <= (math.pi / 2 / (total - peak)) ** 2
 
 
-def test_epochs_count_full_batches() -> None:
-    assert total_steps(toy_training.run({"epochs": 3}), 130, 64) == 6
-    assert total_steps(toy_training.run({"epochs": 3}), 10, 64) == 3
-
-
-def test_steps_are_taken_as_they_are() -> None:
-    assert total_steps(toy_training.run({"steps": 500}), 130, 64) == 500
-
-
 @pytest.mark.parametrize("options", [{"epochs": 50}, {"steps": 500}])
 def test_the_users_epochs_come_before_the_recipes_length(options: dict[str, int]) -> None:
     assert total_steps(toy_training.run(options, budget=Budget(epochs=2)), 130, 64) == 4
 
 
-def test_steps_come_before_epochs_where_there_are_any() -> None:
+def test_epochs_count_full_batches_and_steps_come_before_epochs_where_there_are_any() -> None:
+    assert total_steps(toy_training.run({"epochs": 3}), 130, 64) == 6
+    assert total_steps(toy_training.run({"epochs": 3}), 10, 64) == 3
+
+    assert total_steps(toy_training.run({"steps": 500}), 130, 64) == 500
+
     assert total_steps(toy_training.run({"epochs": 3, "steps": 5}), 130, 64) == 5
     assert total_steps(toy_training.run({"epochs": 3, "steps": 0}), 130, 64) == 6
 

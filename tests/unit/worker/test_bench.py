@@ -79,8 +79,10 @@ def test_inputs_are_the_same_at_each_call_and_others_with_another_seed() -> None
     assert len(made.inputs(count=1)) == 1
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
-@pytest.mark.parametrize("mode", ["inference", "training"])
+@pytest.mark.parametrize(
+    ("mode", "precision"),
+    [("inference", "float32"), ("inference", "bfloat16"), ("training", "float32"), ("training", "float16")],
+)
 def test_every_pass_takes_the_step_of_its_mode_and_precision(mode: str, precision: str) -> None:
     model = Probe()
     weight = model.linear.weight.detach().clone()
@@ -203,10 +205,6 @@ def test_a_recipes_step_is_made_once_of_the_placed_model_and_taken_by_every_pass
         assert use.optimiser_bytes == use.gradient_bytes == use.weights_bytes == 4 * (12 * 3 + 3)
 
 
-def test_without_a_recipe_no_step_is_looked_for() -> None:
-    assert recipe_step(training_cell(recipe="", recipe_options={}), catalog(None)) is None
-
-
 def test_a_step_that_is_none_ends_in_words() -> None:
     cell = training_cell()
     make = recipe_step(cell, catalog(lambda model: (torch.optim.SGD(model.parameters()), None)))
@@ -219,5 +217,6 @@ def test_a_step_that_is_none_ends_in_words() -> None:
         ),
     ):
         Bench.of_cell(Probe(), cell, train=make)
+    assert recipe_step(training_cell(recipe="", recipe_options={}), catalog(None)) is None, "none is looked for"
     with pytest.raises(UnusableError, match="recipe kitchen/own has no step, but it had one when this was planned"):
         recipe_step(cell, catalog(None))

@@ -54,15 +54,13 @@ def test_a_recipe_that_tells_nothing_is_stopped_by_the_images_it_shows(by_name: 
     epochs(model, 1)  # afterwards nobody counts
 
 
-def test_images_in_eval_mode_and_without_a_budget_do_not_count() -> None:
+def test_images_in_eval_mode_of_a_copied_average_and_without_a_budget_do_not_count() -> None:
     model = Net().eval()
     with held_to_images(model, "mine/sgd", epochs=1, images=IMAGES):
         epochs(model, 2 * MOST_PASSES)
     with held_to_images(model.train(), "mine/sgd", epochs=None, images=IMAGES):
         epochs(model, 2 * MOST_PASSES)
 
-
-def test_a_model_can_be_copied_meanwhile_as_an_average_of_weights_is() -> None:
     model = Net()
     with held_to_images(model, "mine/sgd", epochs=1, images=IMAGES):
         epochs(copy.deepcopy(model).eval(), 2 * MOST_PASSES)

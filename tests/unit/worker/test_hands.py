@@ -95,10 +95,10 @@ def killed(path: Path, at: int, how: str) -> None:
 
 @pytest.mark.process
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows")
-def test_a_training_killed_at_ten_moments_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_training_killed_at_four_moments_ends_with_the_same_bits(tmp_path: Path) -> None:
     weights, curve = train(tmp_path / "whole.pt")
     path = tmp_path / "killed.pt"
-    for number, step in enumerate(sorted(random.Random(0).sample(range(1, STEPS), 10))):
+    for number, step in enumerate(sorted(random.Random(0).sample(range(1, STEPS), 4))):
         killed(path, step, ("before", "writing", "written", "renamed")[number % 4])
         found = module.read_checkpoint(path)
         assert found["step"] == (step if number % 4 == 3 else step - 1)
@@ -220,7 +220,6 @@ def test_what_is_kept_is_stored_and_survives_a_kill(new: Callable[[], Hands], tm
     ("name", "tensors", "words"),
     [
         ("../escape", {}, "'../escape' is not a name; use up to 64 lower-case letters"),
-        ("", {}, "'' is not a name"),
         ("Decoder", {}, "'Decoder' is not a name"),
         (3, {}, "3 is not a name"),
         ("decoder", nn.Linear(1, 1), 'run.keep("decoder"): give a dict of tensors by name, not Linear'),

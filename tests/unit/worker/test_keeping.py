@@ -105,7 +105,7 @@ def test_weights_are_kept_whole_or_what_is_lost_is_said(
         assert str(getattr(other, "kept", "")) == str(getattr(model, "kept", ""))
 
 
-def test_weights_say_how_they_were_trained_and_a_file_that_was_used_is_told_by_its_hash() -> None:
+def test_weights_say_how_they_were_trained_a_file_by_its_hash_and_a_budget_by_what_it_left() -> None:
     planned = factories.quality_cell("vit", options={"depth": 2, "checkpoint": "/home/me/w.pt"}, epochs=3, seed=5)
     made_of = msgspec.structs.replace(planned.provenance, files={"model.checkpoint": "ab12"})
     card = card_of(
@@ -124,8 +124,6 @@ def test_weights_say_how_they_were_trained_and_a_file_that_was_used_is_told_by_i
         "epochs": 3,
     }
 
-
-def test_weights_of_a_budget_say_how_short_their_training_was() -> None:
     planned = factories.quality_cell("vit")
     cell = msgspec.structs.replace(planned.cell, budget=600.0)
     allotted = Allotted(steps=120, planned_steps=130, step_seconds=0.1, seconds=12.0)

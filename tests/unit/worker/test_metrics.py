@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import factories
@@ -97,7 +98,7 @@ def test_what_is_no_measurement_loses_only_its_own(
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", [ValueError("two\nlines"), SystemExit(3), BaseException("a panic")], ids=repr)
+@pytest.mark.parametrize("error", [ValueError("two\nlines"), BaseException("a panic")], ids=repr)
 def test_whatever_a_metric_raises_loses_only_its_own(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
     def late(subject: Subject) -> Iterator[Measurement]:
         yield Measurement(name="it", value=1.0)
@@ -143,19 +144,16 @@ def test_a_skip_is_a_reason_without_a_traceback(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_value_that_is_not_finite_is_none_with_a_reason(value: float) -> None:
-    found = measured(lambda subject: [Measurement(name="it", value=value, low=0.0, high=1.0)])
+def test_a_value_that_is_not_finite_is_none_with_a_reason_and_such_an_end_is_none() -> None:
+    found = measured(lambda subject: [Measurement(name="it", value=math.inf, low=0.0, high=1.0)])
     assert (found.value, found.low, found.high, found.verdict.level) == (None, None, None, "invalid")
-    assert found.verdict.reasons == (f"the value is {value}",)
+    assert found.verdict.reasons == ("the value is inf",)
 
-
-def test_an_end_that_is_not_finite_is_none() -> None:
     found = measured(lambda subject: [Measurement(name="it", value=0.5, low=-math.inf, high=math.nan)])
     assert (found.value, found.low, found.high, found.verdict.level) == (0.5, None, None, "valid")
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.9, 0.1), (0.6, 0.7), (None, 0.4), (50.0, 60.0)])
+@pytest.mark.parametrize(("low", "high"), [(0.9, 0.1), (0.6, 0.7), (None, 0.4)])
 def test_an_interval_that_does_not_hold_its_value_is_left_out(low: float | None, high: float) -> None:
     """Rows would be ranked by it against the order of their values."""
     found = measured(lambda subject: [Measurement(name="it", value=0.5, low=low, high=high)])
@@ -188,20 +186,20 @@ def test_declared_figures_are_taken_and_the_metrics_own_name_is_not_one_of_them(
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "part", ["labels", "index", "logits", "top_classes", "top_logits", "log_normaliser", "true_logit"]
-)
-def test_a_metric_that_writes_into_the_predictions_fails_alone(part: str, capsys: pytest.CaptureFixture[str]) -> None:
-    def write(subject: Subject) -> Iterator[Measurement]:
+def test_a_metric_that_writes_into_the_predictions_fails_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    def write(subject: Subject, part: str) -> Iterator[Measurement]:
         getattr(subject.predictions, part)[:] = 0
         yield Measurement(name="it", value=1.0)
 
-    [reason] = measured(write).verdict.reasons
-    assert reason == "p/it failed: ValueError: assignment destination is read-only"
+    for part in ("labels", "index", "logits", "top_classes", "top_logits", "log_normaliser", "true_logit"):
+        [reason] = measured(partial(write, part=part)).verdict.reasons
+        assert reason == "p/it failed: ValueError: assignment destination is read-only", part
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_metric_cannot_write_into_the_training_curve(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_metric_cannot_write_into_the_training_curve_and_the_callers_own_arrays_stay_writable(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def write(subject: Subject) -> Iterator[Measurement]:
         subject.training.curve[0]["loss"] = 0.0  # type: ignore[index, union-attr]
         yield Measurement(name="it", value=1.0)
@@ -213,8 +211,6 @@ def test_a_metric_cannot_write_into_the_training_curve(capsys: pytest.CaptureFix
     assert training.curve[0]["loss"] == 2.0
     assert "Traceback" in capsys.readouterr().err
 
-
-def test_the_callers_own_arrays_stay_writable() -> None:
     mine = subject()
     measure(Catalog(metrics={"p/share": offer("share", share)}), mine, "quality")
     assert mine.predictions is not None
@@ -365,8 +361,9 @@ def test_a_metrics_ratio_to_the_reference_network_is_taken_from_the_timing_and_d
     assert doubted.verdict == Verdict(level="invalid", reasons=("not finite", "another stream"))
 
 
-@pytest.mark.parametrize("name", ["value", "value_of_all", "reference"])
-@pytest.mark.parametrize("wrong", [0.0, -1.0, math.nan, math.inf, "fast"])
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("value", 0.0), ("value_of_all", -1.0), ("reference", math.nan), ("value", "fast")]
+)
 def test_a_ratio_of_what_is_not_positive_loses_the_figure_and_takes_nothing_else(name: str, wrong: object) -> None:
     told: dict[str, Any] = {"value": 2.0, "value_of_all": 2.0, "reference": 1.0, name: wrong}
     ratio = Ratio(network="n", quads=3, left_out=0, **told)
@@ -374,8 +371,8 @@ def test_a_ratio_of_what_is_not_positive_loses_the_figure_and_takes_nothing_else
     assert (found.value, found.ratio, found.verdict.level) == (None, None, "invalid")
 
 
-@pytest.mark.parametrize("number", [np.float64(2.0), np.float32(2.0), torch.tensor(2.0)])
-def test_a_ratio_may_be_of_what_is_like_a_number(number: Any) -> None:
+def test_a_ratio_may_be_of_what_is_like_a_number() -> None:
+    number: Any = torch.tensor(2.0)
     ratio = Ratio(value=number, value_of_all=number, reference=number, network="n", quads=3, left_out=0)
     found = measured(lambda subject: [Measurement(name="it", value=1.0, ratio=ratio)])
     assert found.ratio == Ratio(value=2.0, value_of_all=2.0, reference=2.0, network="n", quads=3, left_out=0)

@@ -68,9 +68,11 @@ UNTRAINED: dict[str, tuple[Callable[[Tensor, Tensor], Any], str]] = {
     "of its input": (lambda logits, images: images.flatten(1)[:, :10], "the model's output has no gradient"),
 }
 CASES = [
-    *((name, recipe) for name in WRONG for recipe in ("supervised", "evaluate", "theirs")),
-    *((name, recipe) for name in UNTRAINED for recipe in ("supervised", "theirs")),
-    *((name, "finetune") for name in ("tuple", "nan", "detached")),
+    *((name, "theirs") for name in WRONG),
+    *((name, "supervised") for name in ("dict", "other device", "fewer classes", "whole numbers", "nan", "detached")),
+    *((name, "evaluate") for name in ("tuple", "more classes", "complex", "infinite")),
+    *((name, "theirs") for name in UNTRAINED),
+    *((name, "finetune") for name in ("tuple", "nan")),
 ]
 STEPS = [
     *((name, False) for name in (*WRONG, *UNTRAINED) if name not in ("nan", "infinite")),

@@ -7,8 +7,6 @@ from unittest.mock import patch
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
 from torchvision.transforms.v2.functional import resized_crop as resized_crop_of_one
 
 from vitbench.training import Draws, augment
@@ -37,7 +35,7 @@ def crops(image: torch.Tensor) -> list[torch.Tensor]:
     return [padded[:, i : i + height, j : j + width] for i in range(2 * down + 1) for j in range(2 * right + 1)]
 
 
-@pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 24), (5, 5), (2, 3)])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 24), (2, 3)])
 def test_each_crop_is_a_window_of_the_reflected_image(height: int, width: int) -> None:
     x = images(40, height, width)
     for image, cropped in zip(x, padded_crop(x, draws(40)), strict=True):
@@ -53,9 +51,8 @@ def test_all_nine_windows_of_a_small_image_are_drawn_about_equally() -> None:
     assert max(drawn) < 260
 
 
-@pytest.mark.parametrize("channels", [1, 3, 5])
-def test_a_crop_is_mirrored_after_it_was_moved(channels: int) -> None:
-    x, flip = images(20, 9, 16, channels), draws(20).chance("flip", 0.5)
+def test_a_crop_is_mirrored_after_it_was_moved() -> None:
+    x, flip = images(20, 9, 16), draws(20).chance("flip", 0.5)
     assert 0 < flip.sum() < 20
     assert torch.equal(padded_crop(x, draws(20), flip), mirrored(padded_crop(x, draws(20)), flip))
 
@@ -68,8 +65,7 @@ def test_mirrored_images_are_mirrored_and_the_others_untouched() -> None:
 
 
 @pytest.mark.parametrize("by_matrices", [False, True])
-@pytest.mark.parametrize("size", [(8, 8), (32, 20), (50, 50)])
-@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize(("size", "channels"), [((8, 8), 3), ((32, 20), 1), ((50, 50), 5)])
 def test_resized_crops_are_those_of_torchvision(size: tuple[int, int], channels: int, by_matrices: bool) -> None:
     x, flip = images(12, 30, 40, channels), torch.arange(12) % 2 == 0
     boxes = random_boxes(draws(12), "crop", (30, 40), scale=(0.08, 1), ratio=(0.75, 1.33))
@@ -91,9 +87,10 @@ def test_a_gpu_resizes_in_pieces_as_it_does_at_once() -> None:
             assert torch.equal(resized_crop(x, boxes, (12, 12)), whole)
 
 
-@given(st.tuples(st.integers(1, 60), st.integers(1, 60)), st.floats(0.01, 1), st.floats(0.2, 1), st.integers(0, 10**6))
-def test_boxes_lie_in_the_image(size: tuple[int, int], least: float, shape: float, seed: int) -> None:
-    boxes = random_boxes(draws(30, seed), "crop", size, scale=(least, 1), ratio=(shape, 1 / shape))
+@pytest.mark.parametrize("size", [(1, 1), (1, 60), (60, 1), (7, 60), (37, 52)])
+@pytest.mark.parametrize(("least", "shape"), [(0.01, 0.2), (1.0, 1.0), (0.5, 0.2)])
+def test_boxes_lie_in_the_image(size: tuple[int, int], least: float, shape: float) -> None:
+    boxes = random_boxes(draws(300), "crop", size, scale=(least, 1), ratio=(shape, 1 / shape))
     assert boxes.min() >= 0
     assert boxes[:, 2:].min() >= 1
     assert (boxes[:, :2] + boxes[:, 2:] <= torch.tensor(size)).all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from vitbench.training import Draws
@@ -53,12 +52,11 @@ def test_with_both_each_image_undergoes_one_of_them() -> None:
     assert 15 < whole.sum() < 45
 
 
-@pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0), (0.8, 1.0)])
-def test_the_order_of_a_batch_changes_nothing(mixup: float, cutmix: float) -> None:
+def test_the_order_of_a_batch_changes_nothing() -> None:
     x, labels = torch.rand(8, 3, 5, 5), torch.arange(8) % 3
     order = torch.tensor([3, 7, 0, 2, 1, 6, 5, 4])
     one, other = (
-        mixed(x[rows], labels[rows], Draws(0, 0, rows), mixup=mixup, cutmix=cutmix, num_classes=3)
+        mixed(x[rows], labels[rows], Draws(0, 0, rows), mixup=0.8, cutmix=1.0, num_classes=3)
         for rows in (torch.arange(8), order)
     )
     assert torch.equal(one[0][order], other[0])

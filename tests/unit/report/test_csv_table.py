@@ -79,6 +79,7 @@ def test_rows_say_by_what_they_are_ranked_and_on_which_fronts_they_stand():
     records = [f.quality("a", 340), *f.speed("a", 500), f.quality("b", 330), *f.speed("b", 400), f.quality("c", 300)]
     found = rows(render(build(records, [], "top1"), "csv"))
     assert [(row["rank_by"], row["method"]) for row in found] == [("top1", str(METHOD))] * 3
+    assert [(row["rank"], row["rank_last"]) for row in found] == [("1", "2"), ("1", "2"), ("3", "3")]
     assert [(row["pareto_speed"], row["pareto_speed_memory"]) for row in found] == [
         ("True", "True"),
         ("False", "False"),

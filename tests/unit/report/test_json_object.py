@@ -4,6 +4,7 @@ import json
 from dataclasses import fields
 
 import factories as f
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import COSTLY
@@ -91,14 +92,23 @@ def test_every_field_of_a_row_is_told():
     assert list(row["metrics"]["top1"]) == keys  # programs read them
 
 
-def test_the_options_of_each_rows_recipe_are_told_in_full():
+def test_options_ties_and_seeds_of_each_row_are_told():
     options = {"a": {"epochs": 100, "widths": (2, 3), "teacher": None}, "b": {"epochs": 3, "augment": True}}
     records = [f.quality(label, recipe_options=each) for label, each in options.items()]
-    rows = json.loads(render(build(records, [], "top1"), "json"))["rows"]
+    records += [f.quality("a", 346, seed=1, recipe_options=options["a"]), *f.speed("a")]
+    lost = [f.quality_cell("a", seed=5, recipe_options=options["a"])]
+    rows = json.loads(render(build(records, lost, "top1"), "json"))["rows"]
     assert {row["model"]: row["recipe_options"] for row in rows} == {
         "a": {"epochs": 100, "widths": [2, 3], "teacher": None},
         "b": {"epochs": 3, "augment": True},
     }
+    first, second = rows
+    assert [(row["rank"], row["rank_last"], row["tied_with"]) for row in rows] == [(1, 2, ["b"]), (1, 2, ["a"])]
+    assert (first["seeds"], first["seeds_missing"], second["seeds_missing"]) == ([0, 1], [5], [])
+    top1 = first["metrics"]["top1"]
+    assert (top1["n"], top1["verdict"], top1["reasons"]) == (2, "warn", ["1 of 3 seeds has no result"])
+    assert top1["spread"] == pytest.approx(6 / 360 / 2**0.5)
+    assert [row["conditions"]["train_step"] for row in rows] == ["adamw", None]
 
 
 def test_a_number_that_json_lacks_is_null():

@@ -72,6 +72,7 @@ def test_a_figure_that_is_missing_or_could_not_be_had_has_no_order():
     )
     cells = column(rows, "throughput").cells
     assert [(cell.text, cell.order) for cell in cells] == [("1,000", "1000"), ("!–", ""), ("", "")]  # noqa: RUF001
+    assert [cell.verdict for cell in cells[:2]] == ["valid", "invalid"]
 
 
 def test_intervals_are_drawn_to_the_scale_of_the_models_and_of_baselines_among_them():

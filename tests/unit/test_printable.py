@@ -9,6 +9,7 @@ from vitbench.printable import describe_seconds, plain, short_size
 
 def test_what_moves_a_cursor_or_turns_the_reading_direction_is_escaped() -> None:
     assert plain("a\x1b[2J\n\u202eb\udc80") == r"a\x1b[2J\n\u202eb\udc80"
+    assert plain("a\u2028b\u2029") == r"a\u2028b\u2029"
     assert plain("Größe ÷ 模型") == "Größe ÷ 模型"
 
 

@@ -25,6 +25,13 @@ def test_resamples_spread_as_the_mean_does_and_are_shared() -> None:
     assert abs(np.corrcoef(found)[0, 2]) < 0.15
     assert not np.allclose(found, resampled_means(scores, 8))
 
+    # Nothing is certain from images that show no spread.
+    always = (Outcomes(scores=np.ones(100, dtype=bool), images="x"),)
+    sample = sample_of([always, always])
+    pairs, own = variances(sample.replicates, sample.steps)
+    assert own == pytest.approx([1e-4, 1e-4])  # as one image of a hundred
+    assert pairs[0, 1] == pytest.approx(1e-4)
+
 
 def test_many_images_are_drawn_in_parts_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = np.stack([right(0.8), right(0.3)]).astype(float)
@@ -44,14 +51,6 @@ def test_models_known_on_other_images_are_unknown() -> None:
     other = sample_of([known("x"), known("x")], "z")
     assert other.digest != sample.digest
     assert not np.allclose(other.replicates[0], sample.replicates[0])
-
-
-def test_nothing_is_certain_from_images_that_show_no_spread() -> None:
-    always = (Outcomes(scores=np.ones(100, dtype=bool), images="x"),)
-    sample = sample_of([always, always])
-    pairs, own = variances(sample.replicates, sample.steps)
-    assert own == pytest.approx([1e-4, 1e-4])  # as one image of a hundred
-    assert pairs[0, 1] == pytest.approx(1e-4)
 
 
 def test_stored_resamples_are_taken_and_those_of_two_datasets_are_not_the_same_draws() -> None:

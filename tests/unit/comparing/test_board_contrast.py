@@ -72,8 +72,9 @@ def test_it_is_the_pair_of_the_board_turned_to_b(tmp_path: Path) -> None:
     assert "Verdict: p8 is worse than p4 over these datasets: 6.7 points of score (95 % interval" in said
 
 
-def test_with_another_third_model_only_these_two_count(tmp_path: Path) -> None:
-    """What neither was asked for on is no column, unless the suite states it; the third model's Holm is not theirs."""
+def test_with_other_models_or_conditions_only_what_these_two_share_counts(tmp_path: Path) -> None:
+    # With another third model only these two count. What neither was asked for on is no column, unless the suite
+    # states it; the third model's Holm is not theirs.
     both = [*parts("p4", {"a": 300, "b": 200}), *parts("p8", {"a": 305, "b": 205})]
     third = parts("p9", {"a": 10, "b": 10, "c": 10})
     one = only(models(tmp_path / "plain", *both, *third))
@@ -83,6 +84,12 @@ def test_with_another_third_model_only_these_two_count(tmp_path: Path) -> None:
     stated = only(models(tmp_path / "stated", *both, *third, suite=suite))
     assert stated.pair is None
     assert stated.reasons == ("A has no value on c (not asked for)", "B has no value on c (not asked for)")
+
+    # Other conditions have no score in common.
+    place = tmp_path / "place"
+    first, second = ({"a": 300, "b": 200}, {"a": 200, "b": 100})
+    found = models(place, *parts("p4", first), *parts("p8", second, precision="bfloat16"))
+    assert (found.outcome, found.boards) == ("not comparable", ())
 
 
 def test_a_missing_dataset_leaves_no_difference_and_says_why(tmp_path: Path) -> None:
@@ -98,15 +105,16 @@ def test_a_missing_dataset_leaves_no_difference_and_says_why(tmp_path: Path) -> 
     assert content["b"]["missing"] == [{"dataset": "c", "reason": "failed: out of memory"}]
 
 
-def test_the_score_takes_no_part_in_the_outcome(tmp_path: Path) -> None:
-    """Five images fewer on each dataset are resolved on neither, and on both together."""
+def test_images_and_datasets_are_two_ways_to_decide(tmp_path: Path) -> None:
+    # The score takes no part in the outcome. Five images fewer on each dataset are resolved on neither, and on both
+    # together.
     found = models(tmp_path, *parts("p4", {"a": 300, "b": 200}), *parts("p8", {"a": 295, "b": 195}))
     assert (found.outcome, only(found).finding) == ("not resolved", "worse")
 
-
-def test_enough_datasets_can_decide(tmp_path: Path) -> None:
+    # Enough datasets can decide.
+    place = tmp_path / "place"
     names = "abcdef"
-    found = models(tmp_path, *parts("p4", dict.fromkeys(names, 200)), *parts("p8", dict.fromkeys(names, 201)))
+    found = models(place, *parts("p4", dict.fromkeys(names, 200)), *parts("p8", dict.fromkeys(names, 201)))
     over = only(found).over
     assert over is not None
     assert (over.wins, over.losses, over.p_value) == (6, 0, 2 / 2**6)
@@ -134,12 +142,6 @@ def test_one_dataset_is_no_board(tmp_path: Path, settings: dict[str, str]) -> No
     found = models(tmp_path, *parts("p4", dict.fromkeys(names, 9)), *parts("p8", dict.fromkeys(names, 9)), **settings)
     assert found.boards == ()
     assert "Score" not in words(found)
-
-
-def test_other_conditions_have_no_score_in_common(tmp_path: Path) -> None:
-    first, second = ({"a": 300, "b": 200}, {"a": 200, "b": 100})
-    found = models(tmp_path, *parts("p4", first), *parts("p8", second, precision="bfloat16"))
-    assert (found.outcome, found.boards) == ("not comparable", ())
 
 
 def test_two_folders_compare_each_model_with_itself(tmp_path: Path) -> None:
@@ -173,20 +175,6 @@ def test_two_folders_without_the_same_images_say_why_not(tmp_path: Path) -> None
     assert others.reasons == ("A and B were judged on different images of a",)
     fewer_sets = only(folders(tmp_path / "fewer", parts("p4", good | {"c": 9}), parts("p4", good)))
     assert (fewer_sets.finding, fewer_sets.reasons) == ("no data", ("B has no value on c (not asked for)",))
-
-
-def test_each_lineage_has_a_board_of_its_own(tmp_path: Path) -> None:
-    lined = {name: data(f"{name}-a", title="a", lineage=name) for name in ("TFDS", "archives")}
-    parted = [
-        quality(label, right(correct), data=each)
-        for label, correct in (("p4", 300), ("p8", 310))
-        for each in (*lined.values(), data("b"))
-    ]
-    found = models(tmp_path, *parted)
-    assert [(each.board.datasets[0].lineage, each.finding) for each in found.boards] == [
-        ("TFDS", "better"),
-        ("archives", "better"),
-    ]
 
 
 def test_models_of_one_folder_without_scores_of_images_are_compared_by_intervals(tmp_path: Path) -> None:

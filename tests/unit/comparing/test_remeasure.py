@@ -96,7 +96,6 @@ def silent(text: str) -> None:
     [
         ("faster", "better", "improved"),
         ("slower", "worse", "regressed"),
-        ("same", "same", "same"),
         ("not resolved", "not resolved", "not resolved"),
     ],
 )
@@ -142,7 +141,10 @@ def test_speeds_of_other_names_stay_as_they_are_stored(tmp_path: Path, lab: Lab)
     assert any(note.endswith("as stored: zeta, my_p50, steps.") for note in pair.notes)
 
 
-def test_it_says_how_far_it_is_while_it_measures(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_says_how_far_it_is_and_passes_the_threshold_on(
+    tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It says how far it is while it measures.
     monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
     said: list[str] = []
     remeasure(two_models(tmp_path), said.append)
@@ -150,8 +152,8 @@ def test_it_says_how_far_it_is_while_it_measures(tmp_path: Path, lab: Lab, monke
         f"  {metric}: 3 pairs of processes, at most 10" for metric in ("throughput", "latency_p50", "train_throughput")
     ]
 
-
-def test_the_threshold_is_passed_on(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The threshold is passed on.
+    place = tmp_path / "place"
     seen: list[float] = []
 
     def compare_speeds(first: Side, second: Side, *, threshold: float, **more: Any) -> Lockstep:
@@ -159,7 +161,7 @@ def test_the_threshold_is_passed_on(tmp_path: Path, lab: Lab, monkeypatch: pytes
         return lab.compare_speeds(first, second, threshold=threshold, **more)
 
     monkeypatch.setattr(module, "compare_speeds", compare_speeds)
-    remeasure(two_models(tmp_path, threshold=0.2), silent)
+    remeasure(two_models(place, threshold=0.2), silent)
     assert set(seen) == {0.2}
 
 
@@ -189,19 +191,27 @@ def test_another_machine_device_or_torch_is_refused(
     assert lab.asked == []
 
 
-def test_one_model_is_not_measured_against_itself(tmp_path: Path, lab: Lab) -> None:
+def test_what_is_gone_imported_or_the_same_model_is_not_measured(tmp_path: Path, lab: Lab) -> None:
+    # One model is not measured against itself.
     folders = [open_folder(c.write(tmp_path / name, c.speeds("vit", 1000, code=name))) for name in ("aa", "bb")]
     with pytest.raises(NotComparableError, match="A and B are the same vit here"):
         remeasure(compare_folders(*folders, models=["vit"]), silent)
     assert lab.asked == []
 
-
-def test_nothing_imported_is_run(tmp_path: Path, lab: Lab) -> None:
+    # Nothing imported is run.
+    place = tmp_path / "place"
     theirs = [msgspec.structs.replace(record, source="alice") for record in c.speeds("resnet18", 1000)]
-    folder = open_folder(c.write(tmp_path, c.speeds("vit", 1000), theirs))
+    folder = open_folder(c.write(place, c.speeds("vit", 1000), theirs))
     with pytest.raises(NotComparableError, match="imported results are never rerun"):
         remeasure(compare_models(folder, ("vit", "resnet18 (from alice)")), silent)
     assert lab.asked == []
+
+    # A model that is gone is refused.
+    elsewhere = tmp_path / "elsewhere"
+    parts = c.speeds("vit", 1000), c.speeds("gone", 1000)
+    found = compare_models(open_folder(c.write(elsewhere, *parts)), ("vit", "gone"))
+    with pytest.raises(NotComparableError, match='gone cannot be measured here: unknown model "scratch/gone"'):
+        remeasure(found, silent)
 
 
 def test_two_versions_of_a_name_are_told_apart(tmp_path: Path, lab: Lab) -> None:
@@ -209,13 +219,6 @@ def test_two_versions_of_a_name_are_told_apart(tmp_path: Path, lab: Lab) -> None
     folders = [open_folder(c.write(tmp_path / str(i), part)) for i, part in enumerate(parts)]
     remeasure(compare_folders(*folders, models=["vit"]), silent)
     assert {(first.label, second.label) for first, second in lab.asked} == {("vit (A)", "vit (B)")}
-
-
-def test_a_model_that_is_gone_is_refused(tmp_path: Path, lab: Lab) -> None:
-    parts = c.speeds("vit", 1000), c.speeds("gone", 1000)
-    found = compare_models(open_folder(c.write(tmp_path, *parts)), ("vit", "gone"))
-    with pytest.raises(NotComparableError, match='gone cannot be measured here: unknown model "scratch/gone"'):
-        remeasure(found, silent)
 
 
 def test_a_model_of_a_plugin_file_is_found_in_the_file(
@@ -259,6 +262,19 @@ def test_code_that_has_changed_since_is_said(tmp_path: Path, lab: Lab) -> None:
         "The code of resnet18",
     ]
 
+    # The step of a recipe is measured as it is now.
+    place = tmp_path / "place"
+    parts = [trained_by("recipes/supervised", label) for label in ("vit", "resnet18")]
+    notes = remeasure(two_models(place / "known", *parts), silent).pairs[0].notes
+    assert [note.rpartition("The code of ")[2].partition(CHANGED)[0] for note in notes if CHANGED in note][-1] == (
+        "recipes/supervised"
+    )
+    (first, second) = lab.asked[-1]
+    assert first.cell.recipe == second.cell.recipe == "recipes/supervised"
+    lost = [trained_by("recipes/lost", label) for label in ("vit", "resnet18")]
+    with pytest.raises(NotComparableError, match='vit cannot be measured here: unknown recipe "recipes/lost"'):
+        remeasure(two_models(place / "lost", *lost), silent)
+
 
 def trained_by(recipe: str, label: str) -> list[Record]:
     """Return speed records of a model, of which the training steps are those of a recipe."""
@@ -274,19 +290,6 @@ def trained_by(recipe: str, label: str) -> list[Record]:
         else record
         for record in c.speeds(label, 1000, recipe=recipe)
     ]
-
-
-def test_the_step_of_a_recipe_is_measured_as_it_is_now(tmp_path: Path, lab: Lab) -> None:
-    parts = [trained_by("recipes/supervised", label) for label in ("vit", "resnet18")]
-    notes = remeasure(two_models(tmp_path / "known", *parts), silent).pairs[0].notes
-    assert [note.rpartition("The code of ")[2].partition(CHANGED)[0] for note in notes if CHANGED in note][-1] == (
-        "recipes/supervised"
-    )
-    (first, second) = lab.asked[-1]
-    assert first.cell.recipe == second.cell.recipe == "recipes/supervised"
-    lost = [trained_by("recipes/lost", label) for label in ("vit", "resnet18")]
-    with pytest.raises(NotComparableError, match='vit cannot be measured here: unknown recipe "recipes/lost"'):
-        remeasure(two_models(tmp_path / "lost", *lost), silent)
 
 
 def test_without_stored_speeds_there_is_nothing_to_measure(tmp_path: Path, lab: Lab) -> None:

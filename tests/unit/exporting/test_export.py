@@ -37,7 +37,8 @@ def offer(write: object, **fields: object) -> Offer[ExporterSpec]:
     return Offer(name="mine/it", plugin=plugin, spec=ExporterSpec(name="it", write=write, summary="It", **fields))
 
 
-def test_results_are_what_the_folder_holds(results: ExportedResults) -> None:
+def test_results_are_what_the_folder_holds_and_cannot_be_changed(results: ExportedResults) -> None:
+    # Results are what the folder holds.
     (row,) = results.rows
     assert (row.label, row.model, row.dataset, row.seeds) == (exported.LABEL, "scratch/vit", "digits", (0, 1))
     top1, top5, ece = (row.values[name] for name in ("top1", "top5", "ece"))
@@ -50,6 +51,16 @@ def test_results_are_what_the_folder_holds(results: ExportedResults) -> None:
     assert [cell.kind for cell in row.cells] == ["quality", "quality", "speed", "speed", "speed"]
     assert [cell.status for cell in results.cells] == ["ok"] * 5 + ["oom", "ok"]
 
+    # No folder of this machine is told.
+    assert results.cells[0].content["planned"]["data"]["title"] == "digits"
+    assert "/cache/" not in str(results.cells[0].content)
+
+    # Results cannot be changed.
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        results.rank_by = "other"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        results.rows[0].values["top1"] = None  # type: ignore[index]
+
 
 def test_what_is_large_is_read_when_asked_for(results: ExportedResults) -> None:
     first, second = results.cells[:2]
@@ -60,18 +71,6 @@ def test_what_is_large_is_read_when_asked_for(results: ExportedResults) -> None:
     assert (picture.figure, picture.title, picture.png[:4]) == ("filters", "Filters", b"\x89PNG")
     assert list(second.pictures()) == []
     assert results.cells[2].answers() is None
-
-
-def test_no_folder_of_this_machine_is_told(results: ExportedResults) -> None:
-    assert results.cells[0].content["planned"]["data"]["title"] == "digits"
-    assert "/cache/" not in str(results.cells[0].content)
-
-
-def test_results_cannot_be_changed(results: ExportedResults) -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        results.rank_by = "other"  # type: ignore[misc]
-    with pytest.raises(TypeError):
-        results.rows[0].values["top1"] = None  # type: ignore[index]
 
 
 def test_a_second_export_replaces_its_own_files_and_no_others(results: ExportedResults, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from vitbench.store import Store
 
 
 def test_imported_rows_are_left_out_and_counted(tmp_path: Path) -> None:
-    """A format that knows nothing of sources would pass them off as one's own."""
+    # Imported rows are left out and counted. A format that knows nothing of sources would pass them off as one's own.
     own = write(tmp_path, quality("p4", right(300)))
     with Store.open(own, create=False) as store:
         [record] = store.records()
@@ -24,15 +24,15 @@ def test_imported_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     assert [cell.label for cell in results.cells] == ["p4"]
     assert notes == ("1 row imported from alice left out; export from alice's own folder.",)
 
-
-def test_a_folder_that_holds_imports_alone_has_no_run_of_its_own(tmp_path: Path) -> None:
-    with Store.open(write(tmp_path / "a", quality("p4", right(300))), create=False) as store:
+    # A folder that holds imports alone has no run of its own.
+    place = tmp_path / "place"
+    with Store.open(write(place / "a", quality("p4", right(300))), create=False) as store:
         contents = store.contents()
     run = msgspec.structs.replace(contents.runs[0], id="import-alice-0123456789abcdef")
     records = tuple(msgspec.structs.replace(one, run=run.id, source="alice") for one in contents.records)
-    with Store.open(tmp_path / "b", create=True) as store:
+    with Store.open(place / "b", create=True) as store:
         store.add(msgspec.structs.replace(contents, runs=(run,), plans={}, records=records))
-    results, notes = read_exported(tmp_path / "b")
+    results, notes = read_exported(place / "b")
     assert (results.runs, results.rows, results.cells) == ((), (), ())
     assert notes
 

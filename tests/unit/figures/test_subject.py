@@ -28,7 +28,8 @@ def test_the_maps_of_a_model_are_watched_in_the_block() -> None:
     assert subject.num_classes == 10
 
 
-def test_a_model_that_cannot_be_watched_is_a_reason_to_skip() -> None:
+def test_what_cannot_be_watched_is_a_reason_to_skip_and_errors_come_out() -> None:
+    # A model that cannot be watched is a reason to skip.
     subject = subject_of(CONVOLUTIONAL)
     with pytest.raises(Skip, match="this model has no attention that can be recorded"), subject.maps():
         called(subject)
@@ -38,8 +39,7 @@ def test_a_model_that_cannot_be_watched_is_a_reason_to_skip() -> None:
     with pytest.raises(Skip, match="a compiled model cannot be watched"), compiled.maps():
         pytest.fail("it is refused before the block")
 
-
-def test_what_is_raised_in_the_block_comes_out_of_it() -> None:
+    # What is raised in the block comes out of it.
     subject = subject_of(CONVOLUTIONAL)
     with pytest.raises(ZeroDivisionError), subject.maps():
         1 / 0  # noqa: B018

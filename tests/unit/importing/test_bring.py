@@ -197,7 +197,8 @@ def _rewritten(folder: Path, change: Callable[[Record], Record]) -> None:
         store.add(msgspec.structs.replace(held, records=tuple(map(change, held.records))))
 
 
-def test_a_record_that_is_made_up_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+def test_records_and_machines_that_are_made_up_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    # A record that is made up is refused and nothing is written.
     theirs = made(tmp_path / "alice", "a")
 
     def odd(record: Record) -> Record:
@@ -208,9 +209,9 @@ def test_a_record_that_is_made_up_is_refused_and_nothing_is_written(tmp_path: Pa
         bring(theirs, tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
 
-
-def test_a_machine_that_is_made_up_is_refused(tmp_path: Path) -> None:
-    theirs = made(tmp_path / "alice", "a")
+    # A machine that is made up is refused.
+    place = tmp_path / "place"
+    theirs = made(place / "alice", "a")
     environment = msgspec.json.encode(
         msgspec.structs.replace(factories.environment(), commit="\x1b[2J"), order="deterministic"
     )
@@ -225,7 +226,7 @@ def test_a_machine_that_is_made_up_is_refused(tmp_path: Path) -> None:
         blobs = held.blobs | {digest: environment}
         store.add(msgspec.structs.replace(held, runs=runs, records=records, blobs=blobs))
     with pytest.raises(StoreError, match="control character U\\+001B"):
-        bring(theirs, tmp_path / "mine")
+        bring(theirs, place / "mine")
 
 
 def test_the_page_escapes_what_may_be_any_text(tmp_path: Path) -> None:

@@ -84,13 +84,37 @@ def test_an_archive_that_does_more_than_hold_results_is_refused(
     assert {path.name for path in tmp_path.iterdir()} == {given.name, "place"}
 
 
-def test_an_archive_that_lies_about_its_sizes_is_refused(tmp_path: Path) -> None:
+def test_no_lie_about_sizes_link_pipe_or_journal_is_followed(tmp_path: Path) -> None:
+    # An archive that lies about its sizes is refused.
     given = archive(tmp_path, {FILE_NAME: bytes(10**6)}, _pressed)
     content = given.read_bytes()
     assert content.count((10**6).to_bytes(4, "little")) == 2, "a header of the file and one of the archive"
     given.write_bytes(content.replace((10**6).to_bytes(4, "little"), (10).to_bytes(4, "little")))
     with pytest.raises(StoreError, match="cannot be read"):
         unpacked(given, tmp_path / "place")
+
+    # No link pipe or journal of a folder is followed.
+    place = tmp_path / "place"
+    secret = place / "secret"
+    secret.write_text("mine")
+    given = place / "theirs"
+    (given / "weights").mkdir(parents=True)
+    store, weights = given / FILE_NAME, given / "weights" / f"{KEY}.safetensors"
+    store.touch()
+    for number, (path, make) in enumerate(
+        (
+            (weights, lambda: weights.symlink_to(secret)),
+            (weights, lambda: os.mkfifo(weights)),
+            (given / "scores", lambda: (given / "scores").symlink_to(place)),
+        )
+    ):
+        make()
+        with pytest.raises(StoreError, match="link"):
+            unpacked(given, place / f"place{number}")
+        path.unlink()
+    (given / f"{FILE_NAME}-journal").write_bytes(b"hot")
+    with pytest.raises(StoreError, match="was cut short"):
+        unpacked(given, place / "place9")
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"PK\x05\x06" + bytes(18)])
@@ -100,26 +124,3 @@ def test_a_file_that_is_no_archive_is_refused(content: bytes, tmp_path: Path) ->
         unpacked(tmp_path / "x.zip", tmp_path / "place")
     with pytest.raises(StoreError, match="cannot be read"):
         unpacked(tmp_path / "missing", tmp_path / "other")
-
-
-def test_no_link_pipe_or_journal_of_a_folder_is_followed(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_text("mine")
-    given = tmp_path / "theirs"
-    (given / "weights").mkdir(parents=True)
-    store, weights = given / FILE_NAME, given / "weights" / f"{KEY}.safetensors"
-    store.touch()
-    for number, (path, make) in enumerate(
-        (
-            (weights, lambda: weights.symlink_to(secret)),
-            (weights, lambda: os.mkfifo(weights)),
-            (given / "scores", lambda: (given / "scores").symlink_to(tmp_path)),
-        )
-    ):
-        make()
-        with pytest.raises(StoreError, match="link"):
-            unpacked(given, tmp_path / f"place{number}")
-        path.unlink()
-    (given / f"{FILE_NAME}-journal").write_bytes(b"hot")
-    with pytest.raises(StoreError, match="was cut short"):
-        unpacked(given, tmp_path / "place9")

@@ -1,3 +1,5 @@
+"""Whether rows meet a condition, and which come nearest where none does."""
+
 from __future__ import annotations
 
 from where_examples import UNITS

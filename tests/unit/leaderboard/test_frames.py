@@ -8,8 +8,6 @@ from pathlib import Path
 import factories as f
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vitbench.leaderboard.frames import (
     MEASUREMENT_COLUMNS,
@@ -43,7 +41,7 @@ def test_every_field_of_a_row_and_of_a_metric_has_its_column() -> None:
 
 
 @pytest.mark.parametrize(
-    "records", [[], [f.record(f.quality_cell(), status="failed")], [f.quality(limit=9)], f.speed()]
+    "records", [[], [f.record(f.quality_cell(), status="failed")], f.speed()], ids=["none", "failed", "speed"]
 )
 def test_columns_and_types_do_not_depend_on_what_there_is(records):
     table = rows_frame(build(records, [], "top1"))
@@ -75,7 +73,8 @@ def test_a_row_has_its_interval_its_verdicts_and_its_fronts():
     assert (third["partial"], third["limit"], pd.isna(third["rank"])) == (True, 0.5, True)
 
 
-def test_a_size_is_the_side_of_a_square_or_height_and_width():
+def test_sizes_and_limits_are_numbers_or_text():
+    # A size is the side of a square or height and width.
     cells = [f.quality_cell("square"), f.quality_cell("wide", image_size=(32, 64))]
     records = [f.record(cell, [f.top1(340)]) for cell in cells]
     sizes = rows_frame(build(records, [], "top1")).set_index("model")["image_size"]
@@ -83,8 +82,7 @@ def test_a_size_is_the_side_of_a_square_or_height_and_width():
     shapes = measurements_frame(records).set_index("model")["input_shape"]
     assert (shapes["square"], shapes["wide"]) == ((1, 8, 8), (1, 32, 64))
 
-
-def test_a_limit_is_a_whole_number_of_images_or_a_share():
+    # A limit is a whole number of images or a share.
     table = rows_frame(build([f.quality("a", limit=200), f.quality("a", limit=0.5), f.quality("a")], [], "top1"))
     assert sorted(map(repr, table["limit"])) == ["0.5", "200", "None"]
 
@@ -97,13 +95,7 @@ def test_the_options_of_a_recipe_are_the_same_text_in_both_tables():
         assert pd.isna(found["b"])
 
 
-@given(st.text(), st.integers(0, 360))
-def test_names_and_figures_stay_as_they_are(name, correct):
-    [row] = rows_frame(build([f.quality(name, correct)], [], "top1")).to_dict("records")
-    assert (row["model"], row["top1"]) == (name, correct / 360)
-
-
-@pytest.mark.parametrize("name", ["rank", "model", "top1_low"])
+@pytest.mark.parametrize("name", ["model", "top1_low"])
 def test_a_metric_cannot_take_the_place_of_a_column(name):
     measured = [f.top1(340), f.measurement(name, 5.0)]
     [row] = rows_frame(build([f.record(f.quality_cell("vit"), measured)], [], "top1")).to_dict("records")
@@ -112,8 +104,10 @@ def test_a_metric_cannot_take_the_place_of_a_column(name):
 
 
 def test_measurements_say_what_they_are_of():
-    table = measurements_frame([f.quality("vit", 340, seed=3), *f.speed("vit", 900)])
+    # Of two attempts the newest is there.
+    table = measurements_frame([f.quality("vit", 300, seed=3), f.quality("vit", 340, seed=3), *f.speed("vit", 900)])
     assert table["metric"].tolist()[:3] == ["top1", "nll", "train_seconds"]
+    assert table["metric"].tolist().count("top1") == 1
     top1, *_ = table.to_dict("records")
     assert {name: top1[name] for name in ("model", "name", "kind", "dataset", "seed", "value", "n", "verdict")} == {
         "model": "vit",
@@ -134,8 +128,7 @@ def test_measurements_say_what_they_are_of():
     assert speed["recipe"].isna().all()
     assert table[table["kind"] == "quality"]["mode"].isna().all()
 
-
-def test_a_measurement_of_training_steps_names_their_recipe():
+    # A measurement of training steps names their recipe.
     table = measurements_frame(f.speed("vit", recipe="zoo/sam", recipe_options={"rho": 0.5}))
     training = table[table["mode"] == "training"]
     assert set(training["recipe"]) == {"zoo/sam"}
@@ -143,27 +136,10 @@ def test_a_measurement_of_training_steps_names_their_recipe():
     assert table[table["mode"] == "inference"]["recipe_options"].isna().all()
 
 
-def test_only_the_newest_attempts_are_there():
-    table = measurements_frame([f.quality("vit", 300), f.quality("vit", 340)])
-    assert table[table["metric"] == "top1"]["value"].tolist() == [340 / 360]
-
-
-@pytest.mark.parametrize(
-    "name", [*ROW_COLUMNS, *MEASUREMENT_COLUMNS, *(f"METRIC{part}" for part in (*METRIC_COLUMNS, *RATIO_COLUMNS))]
-)
-def test_every_column_is_documented(name):
-    assert f"`{name}`" in PAGE.read_text(encoding="utf-8")
-
-
-def test_foreign_figures_have_their_columns_and_rows():
-    records = f.foreign("a", 2.0)
-    row = rows_frame(build(records, [], "beauty")).iloc[0]
-    assert {name: row[name] for name in f.FOREIGN} == {
-        name: 200 if spec.better == "higher" else 50 for name, spec in f.FOREIGN.items()
-    }
-    table = measurements_frame(records)
-    assert set(table["metric"]) == set(f.FOREIGN)
-    assert set(table.loc[table["metric"] == "beauty", "unit"]) == {"stars"}
+def test_every_column_is_documented():
+    columns = [*ROW_COLUMNS, *MEASUREMENT_COLUMNS, *(f"METRIC{part}" for part in (*METRIC_COLUMNS, *RATIO_COLUMNS))]
+    page = PAGE.read_text(encoding="utf-8")
+    assert not [name for name in columns if f"`{name}`" not in page]
 
 
 def test_a_ratio_to_the_reference_network_has_columns_where_some_row_has_one():

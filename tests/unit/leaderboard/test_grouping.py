@@ -6,7 +6,7 @@ import factories as f
 import msgspec
 import pytest
 
-from vitbench.leaderboard.grouping import Place, common_batches, grouped, of_row, own_place, placed
+from vitbench.leaderboard.grouping import common_batches, grouped, of_row, placed
 from vitbench.records import Record
 
 GPU = {"machine": f.GPU_MACHINE, "device": "cuda"}
@@ -28,16 +28,10 @@ def test_seeds_and_failures_belong_to_one_row_and_other_recipes_and_options_do_n
     assert [len(each) for each in entries.values()] == [3, 1, 1]
     assert not speed
 
-
-def test_the_order_in_which_options_were_given_tells_nothing_apart() -> None:
+    # The order in which options were given tells nothing apart.
     orders = ({"depth": 2, "width": 8}, {"width": 8, "depth": 2})
     [entry], _ = grouped([f.quality(options=options, seed=seed) for seed, options in enumerate(orders)])
     assert entry.subject.model == "scratch/vit"
-
-
-def test_speed_that_failed_is_no_speed() -> None:
-    _, speed = grouped([f.record(f.speed_cell(), status="oom")])
-    assert not speed
 
 
 @pytest.mark.parametrize("newer", [16, 64])
@@ -58,25 +52,16 @@ def test_latency_and_the_search_for_the_largest_batch_set_no_common_one() -> Non
     assert common_batches(grouped([search, latency])[1]) == {}
 
 
-def test_a_row_stands_where_speed_was_measured_else_where_quality_was() -> None:
+def test_where_rows_stand() -> None:
+    # A row stands where speed was measured else where quality was.
     assert rows([f.quality("a")]) == [("a", f.MACHINE, 1)]
     assert rows([f.quality("a"), *f.speed("a", **GPU)]) == [("a", f.GPU_MACHINE, 1)]
 
-
-def test_a_baseline_stands_beside_the_models_of_its_own_task_only() -> None:
+    # A baseline stands beside the models of its own task only.
     baseline = f.quality("knn", baseline=True)
     models = [f.quality("a"), *f.speed("a", **GPU), f.quality("b", data=f.data_info("cifar10"))]
     assert rows([baseline, *models]) == [("a", f.GPU_MACHINE, 1), ("b", f.MACHINE, 1), ("knn", f.GPU_MACHINE, 1)]
     assert rows([baseline]) == [("knn", f.MACHINE, 1)]
-
-
-def test_speed_without_quality_has_a_row_and_failed_quality_alone_has_none() -> None:
-    assert rows(f.speed("a")) == [("a", f.MACHINE, 0)]
-    assert rows([f.record(f.quality_cell("a"), status="failed")]) == []
-
-
-def test_a_cell_ran_on_its_machine_with_its_threads() -> None:
-    assert own_place(f.speed_cell(threads=4, **GPU)) == Place(f.GPU_MACHINE, "cuda", 4)
 
 
 # Training steps of recipes
@@ -98,7 +83,8 @@ def steps_of(records: list[Record]) -> dict[tuple[str, bytes, int], list[str | N
     }
 
 
-def test_each_row_has_the_training_steps_of_its_own_recipe_and_all_inference() -> None:
+def test_each_row_has_the_training_steps_of_its_own_recipe_or_plain_ones() -> None:
+    # Each row has the training steps of its own recipe and all inference.
     records = [f.quality(**OWN), f.quality(**OTHER), *f.speed(**OWN), *f.speed(**OTHER)[2:]]
     assert steps_of(records) == {
         ("recipes/supervised", b'{"lr":0.1}', 1): ["recipes/supervised"],
@@ -109,8 +95,7 @@ def test_each_row_has_the_training_steps_of_its_own_recipe_and_all_inference() -
         found = of_row(entry, speed[entry.subject, entry.task.manner][place])
         assert sorted(record.planned.cell.batch_size for record in found) == [1, 32, 32]
 
-
-def test_a_plain_step_stands_in_for_a_recipe_that_was_not_timed_itself() -> None:
+    # A plain step stands in for a recipe that was not timed itself.
     plain = f.speed()
     assert steps_of([f.quality(**OWN), *plain]) == {("recipes/supervised", b'{"lr":0.1}', 1): ["adamw"]}
     own = {("recipes/supervised", b'{"lr":0.1}', 1): ["recipes/supervised"]}
@@ -129,7 +114,6 @@ def test_training_steps_of_a_recipe_without_quality_have_a_row_of_their_own() ->
     }
     assert steps_of(f.speed()) == {("", b"{}", 0): ["adamw"]}
 
-
-def test_a_place_where_another_recipe_alone_was_timed_is_no_place_of_a_row() -> None:
+    # A place where another recipe alone was timed is no place of a row.
     records = [f.quality(**OWN), *f.speed(**OWN), *f.speed(**OTHER, **GPU)[2:]]
     assert rows(records) == [("vit", f.MACHINE, 1), ("vit", f.GPU_MACHINE, 0)]

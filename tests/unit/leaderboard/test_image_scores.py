@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import factories
-import msgspec
 import numpy as np
-import pytest
 import torch
 
 import vitbench
@@ -40,7 +36,8 @@ def test_scores_that_few_images_make_are_known_by_these_alone() -> None:
     assert of_right.freedom == 49
 
 
-def test_they_are_read_by_the_measurements_name(tmp_path: Path) -> None:
+def test_scores_are_read_by_the_measurements_name_and_damaged_files_have_none(tmp_path: Path) -> None:
+    # They are read by the measurements name.
     save_scores(tmp_path / "s.npz", KEPT, predictions([0, 1, 2]))
     mine, error, worst = (read_outcomes(tmp_path / "s.npz", name) for name in KEPT)
     assert isinstance(mine, Outcomes)
@@ -52,6 +49,15 @@ def test_they_are_read_by_the_measurements_name(tmp_path: Path) -> None:
     assert np.array_equal(worst.replicates, [0.25, np.nan, 0.5], equal_nan=True)
     assert mine.images == error.images == worst.images
     assert read_outcomes(tmp_path / "s.npz", "throughput") is None
+
+    # Missing and damaged files have none.
+    path = tmp_path / "s.npz"
+    assert read_outcomes(tmp_path / "none.npz", "mine") is None
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert read_outcomes(path, "mine") is None
+    np.savez(path, labels=np.arange(3))
+    assert read_outcomes(path, "mine") is None
 
 
 def test_images_are_known_by_their_labels_and_places_in_order(tmp_path: Path) -> None:
@@ -67,28 +73,6 @@ def test_images_are_known_by_their_labels_and_places_in_order(tmp_path: Path) ->
     assert digest([1, 1, 0]) != same
     assert digest([0, 1]) != same
     assert digest([0, 1, 1], [0, 1, 3]) != same, "another image of the same class"
-
-
-def test_missing_and_damaged_files_have_none(tmp_path: Path) -> None:
-    path = tmp_path / "s.npz"
-    assert read_outcomes(path, "mine") is None
-    save_scores(path, KEPT, predictions([0, 1, 2]))
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    assert read_outcomes(path, "mine") is None
-    np.savez(path, labels=np.arange(3))
-    assert read_outcomes(path, "mine") is None
-
-
-@pytest.mark.process
-def test_reading_them_does_not_load_torch(tmp_path: Path) -> None:
-    save_scores(tmp_path / "s.npz", KEPT, predictions([0, 1, 2]))
-    script = (
-        "import sys, pathlib\nfrom vitbench.leaderboard.image_scores import read_outcomes\n"
-        f"assert read_outcomes(pathlib.Path({str(tmp_path / 's.npz')!r}), 'worst') is not None\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def worst_class(subject: Subject) -> list[ConfusionScore]:
@@ -132,25 +116,3 @@ def test_a_third_partys_measurement_ranks_as_ours_do_and_is_read_without_its_plu
     }
     [resolution] = found.resolutions.values()
     assert (resolution.models, resolution.images) == (3, 1000)
-
-
-def test_load_ranks_by_the_scores_beside_the_store(tmp_path: Path) -> None:
-    records = [factories.quality("a", 340), factories.quality("b", 325)]
-    with Store.open(tmp_path, create=True) as store:
-        run = store.begin_run(
-            command="vitbench run", version="0", suite="", environment=factories.environment(), rank_by="top1"
-        )
-        store.plan(run, [record.planned for record in records])
-        for record, correct in zip(records, (340, 325), strict=True):
-            store.append(msgspec.structs.replace(record, run=run))
-            right = np.arange(360) < correct
-            save_scores(
-                store.scores_path(record.key), {"top1": {"scores": right}}, predictions([k % 10 for k in range(360)])
-            )
-    found = vitbench.load(tmp_path).leaderboard
-    assert [(row.model, row.rank, row.rank_last) for row in found.rows] == [("a", 1, 1), ("b", 2, 2)]
-    [resolution] = found.resolutions.values()
-    assert (resolution.models, resolution.images) == (2, 360)
-    (tmp_path / "scores" / f"{records[0].key}.npz").unlink()
-    found = vitbench.load(tmp_path).leaderboard
-    assert [(row.model, row.rank, row.rank_last) for row in found.rows] == [("a", 1, 2), ("b", 1, 2)]

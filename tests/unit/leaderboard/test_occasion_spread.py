@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from vitbench.leaderboard.leaderboard import build
-from vitbench.leaderboard.occasion_spread import LEAST, RATIOS, OccasionSpread, occasion_spreads
+from vitbench.leaderboard.occasion_spread import LEAST, RATIOS, occasion_spreads
 from vitbench.records import Record
 
 HERE = (f.MACHINE, "cpu", RATIOS)
@@ -39,22 +39,34 @@ def test_it_is_the_pooled_deviation_of_logarithms_and_its_freedom_the_occasions_
     assert (spread.freedom, spread.figures, spread.occasions) == (2, 2, 3)
 
 
-def test_it_is_never_nothing() -> None:
+def test_it_is_never_nothing_and_needs_three_occasions() -> None:
+    # It is never nothing.
     assert occasion_spreads(repeated({"a": {"one": 1.0, "two": 1.0, "three": 1.0}}))[HERE].deviation == LEAST > 0
 
-
-def test_two_occasions_are_too_few() -> None:
+    # Two occasions are too few.
     figures = {"a": {"one": 1.0, "two": 1.1, "three": 1.2}, "b": {"one": 1.0, "two": 1.1}}
     records = repeated(figures)
     assert HERE in occasion_spreads(records)
     assert occasion_spreads([each for each in records if not each.occasion.startswith("three")]) == {}
 
 
-def test_a_withdrawn_figure_does_not_count() -> None:
+def test_withdrawn_figures_and_other_machines_do_not_count() -> None:
+    # A withdrawn figure does not count.
     records = repeated({"a": {"one": 1.0, "two": 1.0, "three": 1.0, "four": 9.0}})
     assert occasion_spreads(records)[HERE].deviation > 1
     withdrawn = msgspec.structs.replace(records[-1], status="withdrawn", measurements=())
     assert occasion_spreads([*records, withdrawn])[HERE].deviation == LEAST
+
+    # Machines and devices have their own.
+    records = [
+        *repeated({"a": {"one": 1.0, "two": math.exp(0.1), "three": math.exp(0.2)}}),
+        *repeated({"a": {"one": 1.0, "two": math.exp(0.3), "three": math.exp(0.6)}}, machine="another"),
+    ]
+    found = occasion_spreads(records)
+    assert {kind: round(spread.deviation, 6) for kind, spread in found.items() if kind[2] == RATIOS} == {
+        HERE: 0.1,
+        ("another", "cpu", RATIOS): 0.3,
+    }
 
 
 @pytest.mark.parametrize(
@@ -83,18 +95,6 @@ def test_without_repetitions_it_is_not_known(records: list[Record]) -> None:
     assert occasion_spreads(records) == {}
 
 
-def test_machines_and_devices_have_their_own() -> None:
-    records = [
-        *repeated({"a": {"one": 1.0, "two": math.exp(0.1), "three": math.exp(0.2)}}),
-        *repeated({"a": {"one": 1.0, "two": math.exp(0.3), "three": math.exp(0.6)}}, machine="another"),
-    ]
-    found = occasion_spreads(records)
-    assert {kind: round(spread.deviation, 6) for kind, spread in found.items() if kind[2] == RATIOS} == {
-        HERE: 0.1,
-        ("another", "cpu", RATIOS): 0.3,
-    }
-
-
 def test_where_the_figure_itself_decides_it_is_of_that() -> None:
     """On a machine where dividing widens the interval; the reference alone moved here, by a tenth."""
     records = [
@@ -115,8 +115,9 @@ def test_where_the_figure_itself_decides_it_is_of_that() -> None:
     assert spread.deviation == pytest.approx(0.1)
 
 
-def test_what_ratios_differ_by_says_nothing_of_plain_times() -> None:
-    """Occasions leave the ratio as it is, and move the 95th percentile, which is no ratio, by a tenth."""
+def test_what_is_known_of_one_figure_says_nothing_of_another() -> None:
+    # What ratios differ by says nothing of plain times. Occasions leave the ratio as it is, and move the 95th
+    # percentile, which is no ratio, by a tenth.
     records = []
     for number, run in enumerate(("one", "two", "three")):
         ratio = f.relative_speed("a", (2.0, 2.0), metric="latency_p50", occasion=f"{run}/1", batch_size=1)
@@ -129,15 +130,10 @@ def test_what_ratios_differ_by_says_nothing_of_plain_times() -> None:
         "latency_p95": 0.1,
     }
 
-
-def test_what_was_never_repeated_is_not_known_by_what_was() -> None:
+    # What was never repeated is not known by what was.
     records = repeated({"a": {"one": 1.0, "two": 1.0, "three": 1.0}})
     alone = f.measurement("latency_p95", 0.01, unit="s", better="lower")
     last = msgspec.structs.replace(records[-1], planned=f.speed_cell("a", batch_size=1), measurements=(alone,))
     metrics = build([*records, last], [], "throughput").rows[0].metrics
     assert metrics["throughput"].occasion_spread is not None
     assert metrics["latency_p95"].occasion_spread is None
-
-
-def test_a_spread_says_its_variance() -> None:
-    assert OccasionSpread(deviation=0.1, freedom=3, figures=1, occasions=4).variance == pytest.approx(0.01)

@@ -6,6 +6,7 @@ import factories as f
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from properties import COSTLY
 
 from vitbench.leaderboard.leaderboard import Row, build
 from vitbench.leaderboard.pareto import OnFront, front, on_fronts
@@ -26,6 +27,7 @@ def row(label: str, **figures: object) -> Row:
     return found
 
 
+@COSTLY
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=12))
 def test_the_front_is_what_nothing_dominates(points):
     rows = [row(str(i), top1=a, throughput=b, peak_memory=c) for i, (a, b, c) in enumerate(points)]
@@ -38,16 +40,15 @@ def test_the_front_is_what_nothing_dominates(points):
     assert front(rows, BOTH) == expected
 
 
-def test_equal_rows_stand_on_the_front_together():
-    assert front([row("a", top1=1, throughput=2), row("b", top1=1, throughput=2)], SPEED) == {0, 1}
-
-
-def test_no_better_in_one_and_worse_in_the_other_is_dominated():
+def test_domination_by_hand():
+    # No better in one and worse in the other is dominated.
     assert front([row("a", top1=1, throughput=2), row("b", top1=1, throughput=1)], SPEED) == {0}
 
+    # A doubtful figure counts.
+    assert front([row("a", top1=1, throughput=1), row("b", top1=2, throughput=(2, "warn"))], SPEED) == {1}
 
-def test_lower_is_better_where_the_metric_says_so():
-    assert front([row("a", top1=1, latency=2), row("b", top1=1, latency=1)], ("top1", "latency")) == {1}
+    # A metric without a direction makes no front.
+    assert front([row("a", top1=1, size=1)], ("top1", "size")) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -62,19 +63,6 @@ def test_lower_is_better_where_the_metric_says_so():
 )
 def test_what_lacks_a_figure_is_on_no_front_and_dominates_nobody(figures):
     assert front([row("good", top1=1, throughput=1), row("other", **figures)], SPEED) == {0}
-
-
-def test_a_doubtful_figure_counts():
-    assert front([row("a", top1=1, throughput=1), row("b", top1=2, throughput=(2, "warn"))], SPEED) == {1}
-
-
-def test_a_metric_without_a_direction_makes_no_front():
-    assert front([row("a", top1=1, size=1)], ("top1", "size")) == frozenset()
-
-
-def test_nothing_has_no_front():
-    assert front([], SPEED) == frozenset()
-    assert on_fronts([], "top1") == []
 
 
 def test_fronts_are_those_of_a_rows_own_condition_and_baselines_have_none():
@@ -92,7 +80,6 @@ def test_fronts_are_those_of_a_rows_own_condition_and_baselines_have_none():
         "knn": OnFront(speed=None, speed_memory=None),
     }
 
-
-def test_little_memory_brings_a_row_onto_the_second_front_only():
+    # Little memory brings a row onto the second front only.
     rows = [row("a", top1=2, throughput=2, peak_memory=9), row("b", top1=1, throughput=1, peak_memory=1)]
     assert on_fronts(rows, "top1")[1] == OnFront(speed=False, speed_memory=True)

@@ -58,9 +58,20 @@ def known(*values: float, occasion: str = "here", between: OccasionSpread | None
     return Processes(values=values, occasion=occasion, between=between)
 
 
-def test_disjoint_ranges_alone_tell_nothing_apart() -> None:
+def test_the_interval_at_the_level_decides_and_not_the_ranges() -> None:
+    # Disjoint ranges alone tell nothing apart.
     assert not told_apart(metric(1000, 1003, 1006), metric(1007, 1010, 1013))
     assert told_apart(metric(1000, 1003, 1006), metric(1107, 1110, 1113))
+
+    # It is the interval at the level that decides.
+    one, other = known(980, 1000, 1020), known(1180, 1200, 1220)
+    p = tell_p(one, other)
+    assert 0 < p < LEVEL
+    for level, beyond in ((p * 1.01, True), (p * 0.99, False)):
+        found = process_ratio(one.values, other.values, level)
+        assert (found.low > 1 / 0.97) is beyond
+    assert tell_p(other, one) == pytest.approx(p)
+    assert not told_apart(metric(*one.values), metric(*other.values), pairs=1 + int(LEVEL / p))
 
 
 @pytest.mark.parametrize(("count", "apart"), [(2, False), (FEW_PROCESSES, False), (FEW_PROCESSES + 1, True)])
@@ -73,32 +84,31 @@ def test_few_processes_must_have_disjoint_ranges_too(count: int, apart: bool) ->
         assert (tell_p(*pair) < LEVEL) is apart
 
 
-def test_it_is_the_interval_at_the_level_that_decides() -> None:
-    one, other = known(980, 1000, 1020), known(1180, 1200, 1220)
-    p = tell_p(one, other)
-    assert 0 < p < LEVEL
-    for level, beyond in ((p * 1.01, True), (p * 0.99, False)):
-        found = process_ratio(one.values, other.values, level)
-        assert (found.low > 1 / 0.97) is beyond
-    assert tell_p(other, one) == pytest.approx(p)
-    assert not told_apart(metric(*one.values), metric(*other.values), pairs=1 + int(LEVEL / p))
-
-
-def test_processes_that_agree_are_known_to_the_threshold() -> None:
+def test_processes_that_agree_are_known_to_a_threshold() -> None:
+    # Processes that agree are known to the threshold.
     assert tell_p(known(100, 100, 100), known(103, 103, 103)) == 1
     assert tell_p(known(100, 100, 100), known(104, 104, 104)) == 0
     assert tell_p(known(100, 100, 100), known(104, 104, 104), 0.1) == 1
 
+    # Memory is known to no less than a huge page or two.
+    def apart(one: float, other: float) -> bool:
+        return told_apart(*(metric(each * MIB, each * MIB, unit="B") for each in (one, other)))
 
-def test_only_what_took_turns_is_compared() -> None:
+    assert not apart(1, 4)
+    assert not apart(0, 5.5)
+    assert apart(0, 6.5)
+    assert apart(20, 30)
+
+
+def test_only_what_took_turns_or_is_a_ratio_to_the_same_network_is_compared() -> None:
+    # Only what took turns is compared.
     figures = [known(1, 1, occasion=occasion) for occasion in ("x", "y", "x", "", "")]
     assert np.argwhere(in_turn(figures)).tolist() == [[0, 2], [2, 0]]
     apart = [known(value, value, occasion=occasion) for value, occasion in ((1, "x"), (2, "y"), (3, "x"), (4, ""))]
     assert np.argwhere(tell_p_values(apart) < 1).tolist() == [[0, 2], [2, 0]]
 
-
-def test_ratios_are_compared_with_ratios_to_the_same_network_alone() -> None:
-    """A value as it was measured is a thousand times as large as a ratio, and means nothing against it."""
+    # Ratios are compared with ratios to the same network alone. A value as it was measured is a thousand times as
+    # large as a ratio, and means nothing against it.
     one, other, measured = (
         replace(known(*values, between=SPREAD), network=network)
         for values, network in (((2.0, 2.1), "n"), ((3.0, 3.1), "m"), ((2000.0, 2100.0), ""))
@@ -111,7 +121,8 @@ def test_ratios_are_compared_with_ratios_to_the_same_network_alone() -> None:
 SPREAD = OccasionSpread(deviation=0.05, freedom=9, figures=20, occasions=10)
 
 
-def test_figures_of_two_occasions_are_compared_where_it_is_known_what_these_differ_by() -> None:
+def test_occasions_are_compared_by_what_is_known_to_lie_between_them() -> None:
+    # Figures of two occasions are compared where it is known what these differ by.
     figures = [
         known(1, 1, occasion=occasion, between=between)
         for occasion, between in (("x", SPREAD), ("y", SPREAD), ("x", None), ("z", None), ("", SPREAD))
@@ -120,8 +131,7 @@ def test_figures_of_two_occasions_are_compared_where_it_is_known_what_these_diff
     assert pairs == [(0, 1), (0, 2)]
     assert [(i, j) for i, j in np.argwhere(in_turn(figures)).tolist() if i < j] == [(0, 2)]
 
-
-def test_their_variance_is_added_for_each_side_and_of_one_occasion_nothing() -> None:
+    # Their variance is added for each side and of one occasion nothing.
     one, same, other = (known(1, 1, occasion=occasion, between=SPREAD) for occasion in ("x", "x", "y"))
     assert variance_between(one, same) == (0.0, math.inf)
     assert variance_between(one, other) == (pytest.approx(2 * 0.05**2), 9)
@@ -142,7 +152,8 @@ def test_two_occasions_differ_by_the_wider_interval() -> None:
     assert (table[0, 1], table[0, 2]) == (pytest.approx(p), pytest.approx(within))
 
 
-def test_ratios_to_the_reference_are_what_is_known_of_a_figure() -> None:
+def test_what_is_known_of_a_figures_processes() -> None:
+    # Ratios to the reference are what is known of a figure.
     ratio = Ratio(
         value=2.0, value_of_all=2.0, reference=1.0, network="n", quads=1, left_out=0, processes=(1.9, 2.0, 2.1)
     )
@@ -151,11 +162,17 @@ def test_ratios_to_the_reference_are_what_is_known_of_a_figure() -> None:
     found = Processes.of(own)
     assert found == replace(known(1.9, 2.0, 2.1, between=SPREAD), network="n")
 
-
-def test_memory_has_no_occasions() -> None:
+    # Memory has no occasions.
     found = Processes.of(metric(100 * MIB, 100 * MIB, unit="B", occasion_spread=SPREAD))
     assert found is not None
     assert found.between is None
+
+    # What is no sample of processes is unknown.
+    assert Processes.of(metric(1.0)) is None
+    assert Processes.of(metric(1.0, 0.0)) is None
+    own = metric(0.5, 0.5, 0.5)
+    assert Processes.of(own) is not None
+    assert Processes.of(replace(own, low=0.4, high=0.6)) is None, "an interval of its own"
 
 
 @pytest.mark.parametrize(("unit", "depends"), [("s", True), ("images/s", True), ("J", True), ("B", False)])
@@ -163,24 +180,6 @@ def test_times_rates_and_energy_depend_on_the_mood_and_memory_does_not(unit: str
     pair = [metric(100 * MIB, 100 * MIB, unit=unit), metric(400 * MIB, 400 * MIB, unit=unit, occasion="there")]
     assert [moody(each) for each in pair] == [depends] * 2
     assert told_apart(*pair) is not depends
-
-
-def test_memory_is_known_to_no_less_than_a_huge_page_or_two() -> None:
-    def apart(one: float, other: float) -> bool:
-        return told_apart(*(metric(each * MIB, each * MIB, unit="B") for each in (one, other)))
-
-    assert not apart(1, 4)
-    assert not apart(0, 5.5)
-    assert apart(0, 6.5)
-    assert apart(20, 30)
-
-
-def test_what_is_no_sample_of_processes_is_unknown() -> None:
-    assert Processes.of(metric(1.0)) is None
-    assert Processes.of(metric(1.0, 0.0)) is None
-    own = metric(0.5, 0.5, 0.5)
-    assert Processes.of(own) is not None
-    assert Processes.of(replace(own, low=0.4, high=0.6)) is None, "an interval of its own"
 
 
 def ranks(figures: list[Processes]) -> list[tuple[int, int]]:
@@ -223,9 +222,10 @@ def taken(ratios: Sequence[float]) -> int:
 
 
 @pytest.mark.simulation
-@pytest.mark.parametrize("models", [2, 5, 10])
-@pytest.mark.parametrize("processes", [3, None])
-@pytest.mark.parametrize("deviation", [0.01, 0.03, 0.06])
+@pytest.mark.parametrize(
+    ("models", "processes", "deviation"),
+    [(2, 3, 0.03), (5, 3, 0.01), (10, 3, 0.06), (2, None, 0.06), (5, None, 0.01), (10, None, 0.03)],
+)
 def test_equal_models_have_a_false_rank_in_few_tables(models: int, processes: int | None, deviation: float) -> None:
     random = np.random.default_rng(0)
     draw = partial(drawn, random, models, deviation, processes=processes)
@@ -233,9 +233,9 @@ def test_equal_models_have_a_false_rank_in_few_tables(models: int, processes: in
 
 
 @pytest.mark.simulation
-@pytest.mark.parametrize("models", [2, 5, 10])
-def test_and_so_they_have_where_each_occasion_has_a_mood(models: int) -> None:
+def test_and_so_they_have_where_each_occasion_has_a_mood() -> None:
     """By thirds the rows are of three occasions, with moods of 20 %, which alone would give ranks."""
+    models = 10
     random = np.random.default_rng(0)
 
     def draw(occasions: int) -> list[Processes]:
@@ -247,11 +247,11 @@ def test_and_so_they_have_where_each_occasion_has_a_mood(models: int) -> None:
 
 
 @pytest.mark.simulation
-@pytest.mark.parametrize(("models", "known_occasions"), [(2, 3), (5, 3), (10, 3)])
-def test_and_so_they_have_over_occasions_by_a_spread_that_was_estimated(models: int, known_occasions: int) -> None:
+def test_and_so_they_have_over_occasions_by_a_spread_that_was_estimated() -> None:
     """Each model has moods of its own, of 5 % from occasion to occasion; earlier occasions say by how much."""
+    models = 5
     random = np.random.default_rng(0)
-    assert false_ranks(models, partial(across, random, models, known_occasions), 200) < 0.05
+    assert false_ranks(models, partial(across, random, models, 3), 200) < 0.05
 
 
 def across(random: np.random.Generator, models: int, known_occasions: int, factor: float = 1.0) -> list[Processes]:

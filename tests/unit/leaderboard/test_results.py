@@ -25,7 +25,8 @@ def fill(folder: Path, *records: Record, plan: list[KeyedCell] | None = None, ra
             store.append(msgspec.structs.replace(record, run=run))
 
 
-def test_all_attempts_come_the_newest_last_and_cells_that_wait_are_listed(tmp_path: Path) -> None:
+def test_all_attempts_come_under_their_newest_labels(tmp_path: Path) -> None:
+    # All attempts come the newest last and cells that wait are listed.
     failed = factories.record(factories.quality_cell("a"), status="failed")
     good, waiting = factories.quality("a"), factories.quality_cell("b")
     fill(tmp_path, failed, good, plan=[good.planned, waiting])
@@ -34,6 +35,15 @@ def test_all_attempts_come_the_newest_last_and_cells_that_wait_are_listed(tmp_pa
     assert [row.model for row in board.rows] == ["a"]
     assert [(cell.model, cell.status) for cell in board.failed] == [("b", "pending")]
 
+    # A new label names the results that are there.
+    place = tmp_path / "place"
+    old, other = factories.quality("old", 340), factories.quality("other", 300)
+    fill(place, old, other)
+    fill(place, plan=[msgspec.structs.replace(old.planned, label="new")])
+    records, board = read_results(place)
+    assert [record.planned.label for record in records] == ["new", "other"]
+    assert [row.model for row in board.rows] == ["new", "other"]
+
 
 def test_the_newest_run_says_what_is_ranked_by(tmp_path: Path) -> None:
     fill(tmp_path, factories.quality("a", 350), *factories.speed("a", 10))
@@ -41,15 +51,6 @@ def test_the_newest_run_says_what_is_ranked_by(tmp_path: Path) -> None:
     _, board = read_results(tmp_path)
     assert board.rank_by == "throughput"
     assert [row.model for row in board.rows] == ["b", "a"]
-
-
-def test_a_new_label_names_the_results_that_are_there(tmp_path: Path) -> None:
-    old, other = factories.quality("old", 340), factories.quality("other", 300)
-    fill(tmp_path, old, other)
-    fill(tmp_path, plan=[msgspec.structs.replace(old.planned, label="new")])
-    records, board = read_results(tmp_path)
-    assert [record.planned.label for record in records] == ["new", "other"]
-    assert [row.model for row in board.rows] == ["new", "other"]
 
 
 def test_a_folder_without_results_is_named_and_not_made(tmp_path: Path) -> None:

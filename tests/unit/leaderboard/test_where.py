@@ -1,3 +1,5 @@
+"""Conditions as they are written: what they mean, what is refused, and that they are read back."""
+
 from __future__ import annotations
 
 import pytest

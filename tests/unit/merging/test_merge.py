@@ -86,7 +86,8 @@ def test_what_is_elsewhere_is_not_missing(tmp_path: Path) -> None:
     assert {cell.reason for cell in board.elsewhere} == {"in shard 3/3"}
 
 
-def test_a_cell_that_ran_in_two_folders_keeps_both_attempts_and_the_newest_counts(tmp_path: Path) -> None:
+def test_attempts_of_several_folders_are_kept_and_the_newest_counts(tmp_path: Path) -> None:
+    # A cell that ran in two folders keeps both attempts and the newest counts.
     old, new = (
         msgspec.structs.replace(factories.quality("a", right), started=started)
         for right, started in ((100, 1e9), (300, 2e9))
@@ -102,13 +103,13 @@ def test_a_cell_that_ran_in_two_folders_keeps_both_attempts_and_the_newest_count
     with Store.open(merged.folder, create=False) as store:
         assert store.weights_path(new.key).read_text() == "weights of new"
 
-
-def test_a_copy_that_went_on_is_no_conflict(tmp_path: Path) -> None:
-    first = folder(tmp_path / "a", WHOLE[:2])
-    shutil.copytree(first, tmp_path / "b")
-    with Store.open(tmp_path / "b", create=True) as store:
+    # A copy that went on is no conflict.
+    place = tmp_path / "place"
+    first = folder(place / "a", WHOLE[:2])
+    shutil.copytree(first, place / "b")
+    with Store.open(place / "b", create=True) as store:
         store.append(msgspec.structs.replace(WHOLE[0], run=store.runs()[0].id, status="withdrawn", reason="wrong"))
-    merged = merge([first, tmp_path / "b"], tmp_path / "m")
+    merged = merge([first, place / "b"], place / "m")
     assert (merged.records, merged.notes) == (3, ())
     assert [each.status for each in load(merged.folder).leaderboard.failed if each.status != "pending"] == ["withdrawn"]
 
@@ -131,17 +132,17 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
         merge([first, first / "."], tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
-
-def test_an_output_with_other_content_stays_as_it_is(tmp_path: Path) -> None:
-    first, second, third = shard_folders(tmp_path)
+    # An output with other content stays as it is.
+    place = tmp_path / "place"
+    first, second, third = shard_folders(place)
     before = (second / FILE_NAME).read_bytes()
     with pytest.raises(StoreError, match="contains results other than"):
         merge([first, third], second)
     assert (second / FILE_NAME).read_bytes() == before
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").touch()
+    (place / "mine").mkdir()
+    (place / "mine" / "thesis.tex").touch()
     with pytest.raises(StoreError, match="contains no results"):
-        merge([first], tmp_path / "mine")
+        merge([first], place / "mine")
 
 
 def test_what_is_cut_short_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

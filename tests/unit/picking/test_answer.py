@@ -40,6 +40,14 @@ def test_the_best_is_picked_and_held_against_the_others() -> None:
     assert [(each.final.label, each.resolved) for each in answer.rivals] == [("b", False), ("c", True)]
     assert answer.front == (GOOD, NEAR)  # c is slower and worse than b
 
+    # One model in two recipes is no rival of itself.
+    again = final("a", range(330), 100.0)
+    assert [each.final.label for each in answered([GOOD, again, NEAR], None).rivals] == ["b"]
+
+    # Without a result there is no pick.
+    assert answered([], None) == Answer(pick=None, finals=())
+    assert sentence(Answer(pick=None, finals=()), Course()) == "No pick: no finalist has a result."
+
 
 def test_what_is_wanted_goes_before_accuracy_and_the_nearest_are_named() -> None:
     assert answered([GOOD, NEAR, FAR], parse_where("throughput > 500")).pick is NEAR
@@ -47,11 +55,6 @@ def test_what_is_wanted_goes_before_accuracy_and_the_nearest_are_named() -> None
     assert none.pick is None
     assert none.nearest.startswith("a [supervised] (top1 0.944), b")
     assert sentence(none, Course()).startswith("No pick: no finalist meets --want; the nearest: a [supervised]")
-
-
-def test_one_model_in_two_recipes_is_no_rival_of_itself() -> None:
-    again = final("a", range(330), 100.0)
-    assert [each.final.label for each in answered([GOOD, again, NEAR], None).rivals] == ["b"]
 
 
 def test_the_sentence_says_how_sure_and_what_happened_to_others() -> None:
@@ -96,8 +99,3 @@ def test_all_of_it_for_people_and_for_programs() -> None:
     assert (data["pick"]["model"], data["looks"][0]["behind"]) == ("a", {"d": 0.5**9})
     assert [each["resolved"] for each in data["rivals"]] == [False, True]
     assert picked.model == "a"
-
-
-def test_without_a_result_there_is_no_pick() -> None:
-    assert answered([], None) == Answer(pick=None, finals=())
-    assert sentence(Answer(pick=None, finals=()), Course()) == "No pick: no finalist has a result."

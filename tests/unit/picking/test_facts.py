@@ -40,17 +40,7 @@ def test_images_are_counted_by_split_and_class() -> None:
         "Without test images: 'class 2'.",
     ]
 
-
-def test_unequal_classes_are_warned_of() -> None:
-    few, many = facts((94, 9), (5, 1), (30, 10)), facts((95, 9), (5, 1), (30, 10))
-    assert not any("unequal" in line for line in facts_in_words(few))
-    assert (
-        "Classes are unequal: always predicting 'class 0' is right on 75 % of the test images; balanced_accuracy "
-        "gives each class equal weight."
-    ) in facts_in_words(many)
-
-
-def test_data_without_images_to_learn_from_have_facts_too() -> None:
+    # Data without images to learn from have facts too.
     found = facts((0, 0), (0, 0), (50, 50))
     assert found.per_class == (0, 0, 0)
     first, second = facts_in_words(found)
@@ -58,11 +48,28 @@ def test_data_without_images_to_learn_from_have_facts_too() -> None:
     assert second.startswith("100 test images resolve gaps from 8 points, where")
 
 
-def test_doubts_are_told_each_once() -> None:
+def test_doubts_unequal_classes_and_few_images_are_told() -> None:
+    # Unequal classes are warned of.
+    few, many = facts((94, 9), (5, 1), (30, 10)), facts((95, 9), (5, 1), (30, 10))
+    assert not any("unequal" in line for line in facts_in_words(few))
+    assert (
+        "Classes are unequal: always predicting 'class 0' is right on 75 % of the test images; balanced_accuracy "
+        "gives each class equal weight." in facts_in_words(many)
+    )
+
+    # Doubts are told each once.
     both = facts((9, 9), (1, 1), (5, 5), doubts=("a", "b"), val_doubts=("b", "c"), short_side=300)
     assert both.doubts == ("a", "b", "c")
     assert facts_in_words(both)[0].endswith("test images of mixed sizes, median shorter side 300 pixels.")
     assert facts_in_words(both)[-1] == "Interpret scores with care: c."
+
+    # Images that are too few say so.
+    found = replace(facts((9, 9), (1, 1), (2, 2)), gap=resolvable_gap(4))
+    assert found.gap.smallest is None
+    assert facts_in_words(found)[-1] == (
+        "4 test images are too few to tell any two models apart, where only one of two models is right on 10 % of "
+        "them; a true gap of 5 points takes about 312 images."
+    )
 
 
 @pytest.mark.parametrize(("images", "models"), [(359, 2), (359, 10), (10_000, 5)])
@@ -72,12 +79,3 @@ def test_the_smallest_gap_is_what_the_test_calls_significant(images: int, models
     discordant, difference = round(0.1 * images), round(gap.smallest * images)
     fewer = (discordant - difference) // 2
     assert mcnemar(fewer, fewer + difference) <= gap.level < mcnemar(fewer + 1, fewer + difference - 1)
-
-
-def test_images_that_are_too_few_say_so() -> None:
-    found = replace(facts((9, 9), (1, 1), (2, 2)), gap=resolvable_gap(4))
-    assert found.gap.smallest is None
-    assert facts_in_words(found)[-1] == (
-        "4 test images are too few to tell any two models apart, where only one of two models is right on 10 % of "
-        "them; a true gap of 5 points takes about 312 images."
-    )

@@ -15,24 +15,18 @@ import pytest
 from vitbench.errors import UsageError
 from vitbench.leaderboard.leaderboard import build
 from vitbench.report.formats import FORMATS, Format, format_of, render
-from vitbench.specs import load_target
 
 
-def test_the_suffix_says_the_format_and_the_first_is_for_names_without_one() -> None:
+def test_the_suffix_says_the_format_and_an_unknown_one_is_refused() -> None:
+    # The suffix says the format and the first is for names without one.
     assert {name: format_of(Path(f"a{form.suffix.upper()}")) for name, form in FORMATS.items()} == {
         name: name for name in FORMATS
     }
     assert {format_of(Path(name)) for name in ("a", ".md")} == {"table"}
 
-
-def test_an_unknown_suffix_is_refused_with_those_that_are_known() -> None:
+    # An unknown suffix is refused with those that are known.
     with pytest.raises(UsageError, match=r'suffix "\.htm"; use \.txt, \.md, \.csv, \.json, \.tex or \.html'):
         format_of(Path("a.htm"))
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_each_target_is_there(name: str) -> None:
-    assert callable(load_target(FORMATS[name].target))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +49,7 @@ def test_a_format_gets_what_it_takes_and_nothing_else(
     assert got == expected
 
 
-@pytest.mark.parametrize("rank_by", f.FOREIGN)
+@pytest.mark.parametrize("rank_by", ["beauty", "size"])
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_metric_of_any_name_stands_in_every_format_and_is_ranked_by(name: str, rank_by: str, tmp_path: Path) -> None:
     records = [*f.foreign("worse", 1.0), *f.foreign("better", 2.0)]
@@ -82,13 +76,6 @@ def test_the_values_are_in_the_units_for_people() -> None:
         "size": "50",
         "crowd images/s": "200",
     }
-
-
-@pytest.mark.parametrize("form", ["table", "md", "latex"])
-def test_each_table_says_in_which_options_of_one_recipe_its_rows_differ(form: str) -> None:
-    records = [f.quality(label, recipe_options={"epochs": n, "lr": 0.5}) for label, n in (("a", 100), ("b", 3))]
-    text = render(build(records, [], "top1"), form)
-    assert "Options of recipes/supervised differ: epochs=100 for a; epochs=3 for b." in text
 
 
 @pytest.mark.parametrize("form", ["table", "md", "latex", "html", "json"])

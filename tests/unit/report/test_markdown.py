@@ -1,3 +1,5 @@
+"""A leaderboard as Markdown, read back by markdown-it: names are no mark-up."""
+
 import re
 from itertools import pairwise
 
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from properties import COSTLY
 
 from vitbench.leaderboard.leaderboard import build
 from vitbench.printable import plain
@@ -116,6 +119,7 @@ def test_hostile_names_come_back_as_text_everywhere(name):
     assert sentence.startswith(f"On {plain(name)} {plain(name)} is best with 94.4 % top1")
 
 
+@COSTLY
 @given(st.text(min_size=1, max_size=40), st.integers(0, 360))
 def test_any_name_reason_and_figure_come_back_as_text(name, correct):
     planned = f.quality_cell("failed one", seed=1)

@@ -37,35 +37,31 @@ def compared(correct: Mapping[str, int], n: int = 360, **fields: object) -> str:
     return only(build(records, [], "top1", outcomes))
 
 
-def test_ranks_of_one_seed_are_said_to_be_of_weights():
-    records = [f.quality("a", 340), f.quality("b", 300)]
-    assert closing_sentences(build(records, [], "top1")) == [
-        "On digits a is best with 94.4 % top1, 11.1 points ahead of b; the gap is resolved." + ONE_SEED
-    ]
-    records += [f.quality(m, n, seed=1) for m, n in (("a", 341), ("b", 301))]
-    assert "weights" not in closing_sentences(build(records, [], "top1"))[0]
-
-
-def test_a_gap_that_is_resolved():
-    assert said(f.quality("a", 340), f.quality("b", 300)) == (
-        "On digits a is best with 94.4 % top1, 11.1 points ahead of b; the gap is resolved."
-    )
-
-
-def test_a_gap_that_is_not_and_what_the_images_resolve():
+def test_a_gap_that_is_not_resolved_and_what_the_images_resolve():
+    # A gap that is not and what the images resolve.
     assert compared({"a": 340, "b": 338, "c": 337}) == (
         "On digits a is best with 94.4 % top1, 0.6 points ahead of b; the gap is not resolved, nor that to 1 other "
         "model (these 360 images resolve gaps from 2.0 points)."
     )
 
-
-def test_images_that_resolve_nothing():
+    # Images that resolve nothing.
     assert compared({"a": 5, "b": 3}, n=5).endswith(
         "the gap is not resolved (these 5 images are too few to tell any two apart)."
     )
 
+    # What seeds and images resolve is said of both.
+    def outcomes(record: Record) -> Outcomes:
+        return Outcomes(scores=np.arange(360) < counts[record.id], images="test")
 
-def test_a_gap_is_not_called_too_small_where_it_is_larger_than_what_neighbours_resolve():
+    # The best has one seed; the seeds of the other widen the gap.
+    records = [f.quality("a", 340), *(f.quality("b", 337 + seed, seed=seed) for seed in (0, 1))]
+    counts = {record.id: round(record.measurements[0].value * 360) for record in records}
+    board = build(records, [], "top1", outcomes)
+    assert "(these 360 images and seeds resolve gaps from " in only(board)
+
+
+def test_a_gap_that_neighbours_resolve_is_not_called_too_small():
+    # A gap is not called too small where it is larger than what neighbours resolve.
     def outcomes(record: Record) -> Outcomes:
         # a and b disagree on 220 images, the others on one each.
         right = range(100, 320) if record.planned.label == "a" else range(counts[record.planned.label])
@@ -78,16 +74,25 @@ def test_a_gap_is_not_called_too_small_where_it_is_larger_than_what_neighbours_r
     assert resolution.gap < 20 / 360
     assert only(board).endswith("5.6 points ahead of b; the gap is not resolved, nor that to 3 other models.")
 
-
-def test_a_resolved_gap_beside_one_that_is_not():
+    # A resolved gap beside one that is not.
     wide = f.record(f.quality_cell("c"), [f.top1(8, 10)])
     text = said(f.quality("a", 3400, n=3600), f.quality("b", 3200, n=3600), wide)
     assert text.endswith("5.6 points ahead of b; the gap is resolved, but not that to 1 other model.")
 
 
-def test_seeds_are_said():
+def test_seeds_and_units_are_said():
+    # Seeds are said.
     records = [f.quality("a", 340), f.quality("a", 342, seed=1), f.quality("b", 300), f.quality("b", 301, seed=1)]
     assert said(*records).startswith("On digits a is best with 94.7 % top1 (mean of 2 seeds), 11.2 points ahead of b;")
+
+    # Lower is better and units.
+    records = [
+        f.record(f.quality_cell(name), [f.measurement("nll", value, unit="nat", better="lower")])
+        for name, value in (("a", 0.25), ("b", 0.281))
+    ]
+    assert said(*records, *f.speed("a"), *f.speed("b"), rank_by="nll") == (
+        "On digits a is best with 0.25 nat nll, 0.031 nat ahead of b; the gap is not resolved."
+    )
 
 
 @pytest.mark.parametrize(("seeds", "words"), [((0, 1), "mean of 2 of 3 seeds"), ((0,), "1 of 2 seeds")])
@@ -99,17 +104,13 @@ def test_seeds_without_a_result_are_said(seeds, words):
     )
 
 
-def test_one_model():
-    assert said(f.quality("a", 340), *f.speed("a", 900)) == "On digits the only model is a, with 94.4 % top1."
-
-
-def test_the_same_figure():
+def test_the_best_is_level_or_a_baseline():
+    # The same figure.
     records = [f.quality(name, 340) for name in "edcba"]
     assert said(*records[:2]) == "On digits d and e are level and best, with 94.4 % top1."
     assert said(*records) == "On digits a, b, c and 2 more are level and best, with 94.4 % top1."
 
-
-def test_only_baselines():
+    # Only baselines.
     text = said(f.quality("knn", 340, baseline=True), f.quality("majority", 36, baseline=True))
     assert text == "On digits only baselines are ranked; the best is knn with 94.4 % top1."
 
@@ -142,13 +143,17 @@ def test_the_fastest_within_a_point_of_the_best():
         " Fastest within a point of the best: near, 2,500 images/s, 2.50 times as fast as best."
     )
 
-
-def test_exactly_a_point_is_within():
+    # Exactly a point is within.
     records = [f.quality("a", 986, n=1000), *f.speed("a", 10), f.quality("b", 976, n=1000), *f.speed("b", 20)]
     assert "Fastest within a point of the best: b, 20.0 images/s, 2.00 times as fast as a." in said(*records)
 
+    # The best may be the fastest.
+    records = [f.quality("a", 350), *f.speed("a", 1000), f.quality("b", 349), *f.speed("b", 500)]
+    assert said(*records).endswith("Fastest within a point of the best: a, 1,000 images/s.")
 
-def test_doubt_and_what_is_not_resolved_of_speeds_are_said():
+
+def test_doubtful_and_invalid_speeds_are_said():
+    # Doubt and what is not resolved of speeds are said.
     records = [
         *(f.quality("a", 350), *f.speed("a", 1000)),
         *(f.quality("b", 349), *f.speed("b", 1040, verdict="warn", reason="load")),
@@ -156,6 +161,19 @@ def test_doubt_and_what_is_not_resolved_of_speeds_are_said():
     assert said(*records).endswith(
         "the best: b, 1,040 images/s, 1.04 times as fast as a (doubtful; the gap is not resolved)."
     )
+
+    # An invalid speed is left out and said.
+    records = [
+        *(f.quality("a", 350), *f.speed("a", 1000)),
+        *(f.quality("b", 349), *f.speed("b", 9000, verdict="invalid", reason="quota")),
+    ]
+    assert said(*records).endswith("the best: a, 1,000 images/s; 1 invalid throughput is left out.")
+
+    # Speeds that are all invalid or missing.
+    pair = [f.quality("a", 350), f.quality("b", 349)]
+    assert said(*pair).endswith("the gap is not resolved.")
+    invalid = f.speed("a", 1000, verdict="invalid", reason="quota")
+    assert said(*pair, *invalid).endswith("No throughput within a point of the best is valid.")
 
 
 def test_disjoint_ranges_do_not_resolve_a_gap_of_speed():
@@ -173,60 +191,23 @@ def test_disjoint_ranges_do_not_resolve_a_gap_of_speed():
     assert said(*records, *third).endswith("1.10 times as fast as a (the gap is not resolved).")
 
 
-def test_the_best_may_be_the_fastest():
-    records = [f.quality("a", 350), *f.speed("a", 1000), f.quality("b", 349), *f.speed("b", 500)]
-    assert said(*records).endswith("Fastest within a point of the best: a, 1,000 images/s.")
-
-
-def test_an_invalid_speed_is_left_out_and_said():
-    records = [
-        *(f.quality("a", 350), *f.speed("a", 1000)),
-        *(f.quality("b", 349), *f.speed("b", 9000, verdict="invalid", reason="quota")),
-    ]
-    assert said(*records).endswith("the best: a, 1,000 images/s; 1 invalid throughput is left out.")
-
-
-def test_speeds_that_are_all_invalid_or_missing():
-    pair = [f.quality("a", 350), f.quality("b", 349)]
-    assert said(*pair).endswith("the gap is not resolved.")
-    invalid = f.speed("a", 1000, verdict="invalid", reason="quota")
-    assert said(*pair, *invalid).endswith("No throughput within a point of the best is valid.")
-
-
-def test_lower_is_better_and_units():
-    records = [
-        f.record(f.quality_cell(name), [f.measurement("nll", value, unit="nat", better="lower")])
-        for name, value in (("a", 0.25), ("b", 0.281))
-    ]
-    assert said(*records, *f.speed("a"), *f.speed("b"), rank_by="nll") == (
-        "On digits a is best with 0.25 nat nll, 0.031 nat ahead of b; the gap is not resolved."
-    )
-
-
-def test_a_tiny_gap_is_not_rounded_to_nothing():
-    records = [f.quality("a", 9400, n=100_000), f.quality("b", 9399, n=100_000)]
-    assert "9.40 % top1, 0.001 points ahead of b" in said(*records)
-
-
-def test_partial_results_are_not_ranked():
+def test_where_nothing_is_ranked_it_is_said_why():
+    # Partial results are not ranked.
     assert said(f.quality("a", limit=100), f.quality("b", limit=100)) == (
         "Partial results are never ranked: digits, partial: limit 100. "
         "top1 so far: a 94.4 %, b 94.4 %; a run without --limit and --epochs ranks them."
     )
 
-
-def test_no_valid_figure():
+    # No valid figure.
     assert said(f.quality("a", verdict="invalid")) == "On digits nothing is ranked: no row has a valid top1."
 
-
-def test_speed_alone_is_not_spoken_of_unless_it_is_ranked():
+    # Speed alone is not spoken of unless it is ranked.
     assert closing_sentences(build(f.speed("a"), [], "top1")) == []
     assert closing_sentences(build(f.speed("a"), [], "throughput")) == [
         "On speed alone the only model is a, with 1,000 images/s throughput."
     ]
 
-
-def test_nothing_is_said_of_nothing():
+    # Nothing is said of nothing.
     assert closing_sentences(build([], [f.quality_cell()], "top1")) == []
 
 
@@ -237,46 +218,6 @@ def test_conditions_of_one_data_set_are_told_apart():
         "On digits (float32) the only model is a, with 94.4 % top1.",
     ]
 
-
-def test_rows_of_one_model_say_their_recipe():
-    text = said(f.quality("a", 340), f.quality("a", 300, recipe="recipes/finetune"))
-    assert text.startswith(
-        "On digits a [recipes/supervised] is best with 94.4 % top1, 11.1 points ahead of a [recipes/f"
-    )
-
-
-def test_rows_of_one_model_are_tied_by_their_recipes():
-    # The best row ties with the third, and the second does, too; all three are of one model.
-    figures = {"r1": (0.9, 0.85, 0.95), "r2": (0.84, 0.83, 0.845), "r3": (0.83, 0.7, 0.9)}
-    records = [
-        f.record(f.quality_cell("a", recipe=f"recipes/{recipe}"), [f.measurement("kappa", value, low=low, high=high)])
-        for recipe, (value, low, high) in figures.items()
-    ]
-    assert said(*records, rank_by="kappa") == (
-        "On digits a [recipes/r1] is best with 0.9 kappa, 0.06 ahead of a [recipes/r2]; the gap is resolved, but not "
-        "that to 1 other model."
-    )
-
-
-def test_a_count_of_nothing_has_no_unit():
-    records = [
-        f.record(f.quality_cell(m), [f.measurement("kappa", v, unit="1", low=v - 0.01, high=v + 0.01)])
-        for m, v in (("a", 0.9), ("b", 0.8))
-    ]
-    assert said(*records, rank_by="kappa").startswith("On digits a is best with 0.9 kappa, 0.1 ahead of b;")
-
-
-def test_what_seeds_and_images_resolve_is_said_of_both():
-    def outcomes(record: Record) -> Outcomes:
-        return Outcomes(scores=np.arange(360) < counts[record.id], images="test")
-
-    # The best has one seed; the seeds of the other widen the gap.
-    records = [f.quality("a", 340), *(f.quality("b", 337 + seed, seed=seed) for seed in (0, 1))]
-    counts = {record.id: round(record.measurements[0].value * 360) for record in records}
-    board = build(records, [], "top1", outcomes)
-    assert "(these 360 images and seeds resolve gaps from " in only(board)
-
-
-def test_conditions_after_a_place_end_with_a_comma():
+    # Conditions after a place end with a comma.
     board = build([f.quality("a", 340), f.quality("a", 340, split="val")], [], "top1")
     assert any(one.startswith("On digits, judged on validation images, the only") for one in closing_sentences(board))

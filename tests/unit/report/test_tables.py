@@ -1,12 +1,9 @@
-import unicodedata
+"""Tables as every text format shows them: columns, ranks, notes, and cells without a result."""
 
 import factories as f
 import msgspec
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vitbench.leaderboard.leaderboard import build
-from vitbench.printable import plain
 from vitbench.records import HELD_OUT, METHOD, Allotted, Head, Record, Style
 from vitbench.report.tables import Section, missing, sections
 
@@ -19,31 +16,6 @@ def only_section(*records: object, rank_by: str = "top1", detailed: bool = False
 def column(section: Section, title: str) -> tuple[str, ...]:
     [cells] = [c.cells for c in section.columns if f"{c.title} {c.unit}".strip() == title]
     return cells
-
-
-@given(st.text())
-def test_plain_text_has_nothing_invisible_and_keeps_the_rest(text):
-    result = plain(text)
-    assert not {unicodedata.category(c) for c in result} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    if not {unicodedata.category(c) for c in text} & {"Cc", "Cf", "Cs", "Zl", "Zp"}:
-        assert result == text
-
-
-def test_plain_text_shows_what_was_there():
-    assert plain("a\x1b[31m\nb\u202ec\ud800") == "a\\x1b[31m\\nb\\u202ec\\ud800"
-
-
-def test_figures_have_their_units():
-    section = only_section(f.quality("vit", 340), *f.speed("vit", 1234.0), detailed=True)
-    assert column(section, "top1 %") == ("94.4",)
-    assert column(section, "95 % interval") == ("[91.6, 96.4]",)
-    assert column(section, "images/s") == ("1,234",)
-    assert column(section, "p50 ms") == ("1.62",)
-    assert column(section, "peak MiB") == ("12.0",)
-    assert column(section, "params M") == ("0.053",)
-    assert column(section, "GMACs") == ("0.0015",)
-    assert column(section, "train images/s") == ("411",)
-    assert column(section, "train s") == ("21.5",)
 
 
 def test_the_columns_are_those_that_the_measurements_say_in_their_order():
@@ -62,38 +34,20 @@ def test_the_columns_are_those_that_the_measurements_say_in_their_order():
     assert [each.title for each in ranked.columns][:3] == ["b", "d", "top1"]
 
 
-def test_a_large_test_set_earns_a_second_decimal():
+def test_the_ranking_metric_comes_first_with_its_interval_and_digits():
+    # The ranking metric comes first with its interval.
+    section = only_section(f.quality(), *f.speed("vit", 1000), rank_by="throughput")
+    assert [f"{c.title} {c.unit}".strip() for c in section.columns[:3]] == ["images/s", "range", "top1 %"]
+    assert column(section, "range") == ("[980, 1,030]",)
+
+    # A large test set earns a second decimal.
     [big] = [f.record(f.quality_cell(), [f.top1(9412, 10_000)])]
     assert column(only_section(big), "top1 %") == ("94.12",)
     assert column(only_section(big), "95 % interval") == ("[93.64, 94.56]",)
 
 
-def test_the_ranking_metric_comes_first_with_its_interval():
-    section = only_section(f.quality(), *f.speed("vit", 1000), rank_by="throughput")
-    assert [f"{c.title} {c.unit}".strip() for c in section.columns[:3]] == ["images/s", "range", "top1 %"]
-    assert column(section, "range") == ("[980, 1,030]",)
-
-
-def test_an_unknown_ranking_metric_has_a_column_in_its_own_unit():
-    record = f.record(f.quality_cell(), [f.measurement("joules", 12.34, unit="J", better="lower", at=("quality",))])
-    section = only_section(record, rank_by="joules")
-    assert column(section, "joules J") == ("12.3",)
-    assert section.notes[0] == "Ranked by joules (lower is better)."
-
-
-def test_ranges_baselines_and_notes():
-    section = only_section(f.quality("a", 340), f.quality("b", 338), f.quality("m", 36, baseline=True))
-    assert section.ranks == ("1-2", "1-2", "3")
-    assert section.labels == ("a", "b", "m (baseline)")
-    assert section.notes == (
-        "Ranked by top1 (higher is better), on 360 test images.",
-        "A rank may be a range; rows differ where their 95 % intervals do not overlap.",
-        "With one seed each, ranks compare sets of weights, not models.",
-        "Recipe: recipes/supervised.",
-    )
-
-
-def test_what_was_held_out_is_said_of_rows_that_are_judged_on_it():
+def test_what_scores_are_of_is_said() -> None:
+    # What was held out is said of rows that are judged on it.
     one, other = f.quality("a", 340, split="val"), f.quality("b", 300, split="val")
     one = msgspec.structs.replace(one, splits={HELD_OUT: 360})
     assert "Scores of a are of training images that the recipe held out (out-of-fold predictions)." in (
@@ -104,35 +58,7 @@ def test_what_was_held_out_is_said_of_rows_that_are_judged_on_it():
     assert "Scores are of training images that the recipe held out (out-of-fold predictions)." in alone
     assert only_section(other).notes[0] == "Ranked by top1 (higher is better), on 360 validation images."
 
-
-def test_rows_of_one_model_under_two_recipes_say_which():
-    section = only_section(f.quality("a", 340), f.quality("a", 300, recipe="recipes/finetune"))
-    assert section.labels == ("a [recipes/supervised]", "a [recipes/finetune]")
-
-
-def test_quality_of_other_devices_is_said():
-    two = [f.quality("a", seed=0), f.quality("a", seed=1, device="cuda:0")]
-    elsewhere = [f.quality(name, device="cuda:0") for name in ("b", "c")]
-    timed = [f.quality("d"), *(each for name in ("a", "b", "c", "d") for each in f.speed(name))]
-    notes = only_section(*two, *elsewhere, *timed).notes
-    assert [note for note in notes if "cuda:0" in note] == [
-        "Seeds of a are of several devices (0 on cpu; 1 on cuda:0).",
-        "Quality is of cuda:0 for b, c.",
-    ]
-
-
-def test_seeds_that_a_budget_gave_unlike_lengths_are_told() -> None:
-    def budgeted(seed: int, steps: int) -> Record:
-        allotted = Allotted(steps=steps, planned_steps=1400, step_seconds=0.1, seconds=140.0)
-        record = f.quality("a", seed=seed)
-        return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, allotted=allotted))
-
-    words = "The budget gave the seeds of a row different numbers of steps: a 1,400 to 2,000."
-    assert words in only_section(budgeted(0, 1400), budgeted(1, 2000)).notes
-    assert not [note for note in only_section(budgeted(0, 1400), budgeted(1, 1400)).notes if "unlike" in note]
-
-
-def test_what_of_a_head_rows_are_scored_on_is_said_and_those_against_more_classes_stand_apart() -> None:
+    # What of a head rows are scored on is said and those against more classes stand apart.
     few = tuple((k,) for k in range(10))
 
     def scored(label: str, head: Head | None) -> Record:
@@ -150,6 +76,16 @@ def test_what_of_a_head_rows_are_scored_on_is_said_and_those_against_more_classe
     ]
     assert (whole.title, whole.labels) == (f"{subset.title}, against 2 other classes", ("all",))
     assert "Scored on all of the head's 12 classes: all." in whole.notes
+
+    # Seeds that a budget gave unlike lengths are told.
+    def budgeted(seed: int, steps: int) -> Record:
+        allotted = Allotted(steps=steps, planned_steps=1400, step_seconds=0.1, seconds=140.0)
+        record = f.quality("a", seed=seed)
+        return msgspec.structs.replace(record, planned=msgspec.structs.replace(record.planned, allotted=allotted))
+
+    words = "The budget gave the seeds of a row different numbers of steps: a 1,400 to 2,000."
+    assert words in only_section(budgeted(0, 1400), budgeted(1, 2000)).notes
+    assert not [note for note in only_section(budgeted(0, 1400), budgeted(1, 1400)).notes if "unlike" in note]
 
 
 def recipe_lines(*records: object) -> list[str]:
@@ -172,8 +108,7 @@ def test_rows_of_one_recipe_with_unlike_options_say_how_they_differ():
         words,
     ]
 
-
-def test_rows_of_one_model_with_unlike_options_of_one_recipe_say_it_once():
+    # Rows of one model with unlike options of one recipe say it once.
     records = [f.quality("a", 340 - n, recipe="zoo/sam", recipe_options={"rho": n} if n else {}) for n in (0, 1)]
     assert recipe_lines(*records) == [
         "Recipe: zoo/sam.",
@@ -181,34 +116,8 @@ def test_rows_of_one_model_with_unlike_options_of_one_recipe_say_it_once():
     ]
 
 
-def test_doubts_are_marked_and_explained():
-    section = only_section(
-        f.quality("a", 340),
-        f.quality("b", 338),
-        *f.speed("a", 1000, verdict="warn", reason="load average 4.1 on 2 cores"),
-        *f.speed("b", 500, verdict="invalid", reason="8 threads on a quota of 2 cores"),
-    )
-    assert column(section, "images/s") == ("~1,000", "!500")
-    assert column(section, "top1 %") == ("94.4", "93.9")
-    assert section.notes[-2:] == (
-        "4 of 8 speed and memory values are invalid (!): there were more threads than usable cores.",
-        "4 of 8 speed and memory values are doubtful (~): other processes held the processors; "
-        "`vitbench doctor` says which.",
-    )
-
-
-def test_a_doubt_that_rows_share_is_said_once():
-    records = [f.quality(m, 300, verdict="warn") for m in ("a", "b")]
-    note = only_section(*records).notes[-1]
-    assert note == "~ doubtful, a (top1), b (top1): the model is order-dependent."
-
-
-def test_a_note_gives_one_reason_and_counts_the_rest():
-    record = f.record(f.quality_cell(), [f.measurement("top1", 0.5, verdict="warn", reasons=list("abcde"))])
-    assert only_section(record).notes[-1] == "~ doubtful, vit (top1): a; and 4 more."
-
-
-def test_a_value_that_could_not_be_had_is_a_marked_dash():
+def test_a_value_that_could_not_be_had_is_a_marked_dash_with_one_reason():
+    # A value that could not be had is a marked dash.
     record = f.record(
         f.quality_cell(), [f.measurement("top1", None, unit="fraction", verdict="invalid", reasons=["row 3 is nan"])]
     )
@@ -218,28 +127,31 @@ def test_a_value_that_could_not_be_had_is_a_marked_dash():
     assert "Not ranked: no row has a valid top1." in section.notes
     assert section.notes[-1] == "! invalid, vit (top1): row 3 is nan."
 
+    # A note gives one reason and counts the rest.
+    record = f.record(f.quality_cell(), [f.measurement("top1", 0.5, verdict="warn", reasons=list("abcde"))])
+    assert only_section(record).notes[-1] == "~ doubtful, vit (top1): a; and 4 more."
 
-def test_conditions_say_where_and_how():
+
+def test_conditions_say_where_how_and_by_which_method_and_variables() -> None:
+    # Conditions say where and how.
     fields = {"precision": "bfloat16", "compile": "reduce-overhead", "threads": 2}
     section = only_section(f.quality("a", **fields), *f.speed("a", **fields))
     assert section.conditions == (
         "AMD EPYC 9B14, 2 cores; cpu, 2 threads; bfloat16; compiled, reduce-overhead; batch 32, latency at batch 1"
     )
 
-
-def test_an_invalid_ranking_figure_is_marked_and_stands_after_the_ranked_rows():
-    section = only_section(f.quality("bad", 359, verdict="invalid"), f.quality("good", 300))
-    assert section.labels == ("good", "bad")
-    assert section.ranks == ("1", "-")
-    assert column(section, "top1 %") == ("83.3", "!99.7")
-    assert section.notes[-1] == "! invalid, bad (top1): the model is order-dependent."
-
-
-def test_an_older_method_is_said():
+    # An older method is said.
     planned = f.quality_cell("a")
     provenance = msgspec.structs.replace(planned.provenance, method=METHOD - 1)
     section = only_section(f.record(msgspec.structs.replace(planned, provenance=provenance), [f.top1(340)]))
     assert section.conditions.endswith(f"float32; method {METHOD - 1}")
+
+    # Variables stand with the conditions wherever they are set.
+    planned = f.quality_cell("a")
+    cell = msgspec.structs.replace(planned.cell, variables={"MKL_CBWR": "AVX2"})
+    planned = msgspec.structs.replace(planned, cell=cell, timing_variables={"OMP_WAIT_POLICY": "passive"})
+    section = only_section(f.record(planned, [f.top1(340)]))
+    assert "MKL_CBWR=AVX2, OMP_WAIT_POLICY=passive" in section.conditions
 
 
 def test_the_front_is_named_where_there_is_something_to_compare():
@@ -251,16 +163,14 @@ def test_the_front_is_named_where_there_is_something_to_compare():
     assert not [note for note in only_section(*records[:4]).notes if note.startswith("Pareto")]
     assert not [note for note in only_section(*records, rank_by="throughput").notes if note.startswith("Pareto")]
 
-
-def test_memory_brings_further_rows_onto_the_front():
+    # Memory brings further rows onto the front.
     light = f.record(
         f.speed_cell("c"), [f.measurement("throughput", 100), f.measurement("peak_memory", 1, better="lower")]
     )
     records = [f.quality("a", 350), *f.speed("a", 500), f.quality("c", 330), light]
     assert "Pareto front, top1 and throughput: a; with peak memory also: c." in only_section(*records).notes
 
-
-def test_the_front_of_partial_results_says_so():
+    # The front of partial results says so.
     records = [f.quality("a", 350, limit=99), *f.speed("a", 500), f.quality("b", 340, limit=99), *f.speed("b", 900)]
     assert "Pareto front of partial results, top1 and throughput: a, b." in only_section(*records).notes
 
@@ -272,7 +182,8 @@ def test_partial_sections_say_how_they_were_cut():
     assert section.notes[0] == "Partial results are never ranked; they are listed by top1 (higher is better)."
 
 
-def test_seeds_are_said_and_have_a_column_of_their_own():
+def test_seeds_are_said_and_have_a_column_beside_quality():
+    # Seeds are said and have a column of their own.
     section = only_section(f.quality("a", 340), f.quality("a", 334, seed=1), f.quality("b", 250))
     assert column(section, "sd of seeds") == ("1.2", "")
     assert (
@@ -281,16 +192,7 @@ def test_seeds_are_said_and_have_a_column_of_their_own():
     )
     assert "sd of" not in [c.title for c in only_section(f.quality("a", 340)).columns]
 
-
-def test_a_mean_without_one_of_its_seeds_is_ranked_marked_and_explained():
-    failed = f.record(f.quality_cell("a", seed=2), status="failed", reason="the loss became nan at step 9")
-    section = only_section(f.quality("a", 340), f.quality("a", 342, seed=1), failed, f.quality("b", 250))
-    assert section.ranks == ("1", "2")
-    assert column(section, "top1 %") == ("~94.7", "69.4")
-    assert section.notes[-1] == "~ doubtful, a (top1): 1 of 3 seeds has no result."
-
-
-def test_seeds_have_no_spread_beside_a_figure_of_speed():
+    # Seeds have no spread beside a figure of speed.
     section = only_section(f.quality("a"), f.quality("a", seed=1), *f.speed("a"), rank_by="throughput")
     assert "Quality is the mean over 2 seeds." in section.notes
     assert "sd of" not in [c.title for c in section.columns]
@@ -302,7 +204,8 @@ def test_two_data_sets_of_one_name_are_told_apart():
     assert sorted(titles) == sorted([f"digits (data {f.data_info().fingerprint[:8]})", "digits (data feedbeef)"])
 
 
-def test_missing_cells_of_one_reason_are_put_together():
+def test_missing_cells_of_one_reason_are_put_together_and_counted():
+    # Missing cells of one reason are put together.
     cells = [f.quality_cell("a"), *(f.speed_cell("a", batch_size=n) for n in (1, 32))]
     records = [f.record(cell, status="failed", reason="no network") for cell in cells]
     records.append(f.record(f.quality_cell("b"), status="oom", reason="needs 9 GiB"))
@@ -312,21 +215,20 @@ def test_missing_cells_of_one_reason_are_put_together():
         ("b", "oom", "digits, seed 0", "needs 9 GiB"),
     ]
 
-
-def test_many_seeds_of_a_failure_are_counted():
+    # Many seeds of a failure are counted.
     records = [f.record(f.quality_cell("a", seed=i), status="failed", reason="x") for i in range(5)]
     [found] = missing(build(records, [], "top1"))
     assert found.cells == "digits, seed 0; digits, seed 1; 3 more"
 
 
-def test_a_row_that_was_measured_at_another_batch_is_said():
+def test_what_is_not_of_this_batch_recipe_or_device_is_said():
+    # A row that was measured at another batch is said.
     newer = [msgspec.structs.replace(record, started=1.8e9) for record in f.speed("a", batch_size=64)]
     notes = only_section(f.quality("a"), f.quality("b"), *f.speed("b"), *newer).notes
     assert "Not shown, because measured only at other batch sizes: b (inference at 32, training at 32)." in notes
     assert not [note for note in only_section(f.quality("a"), *f.speed("a")).notes if note.startswith("Measured")]
 
-
-def test_a_training_speed_that_is_not_the_recipes_own_is_said():
+    # A training speed that is not the recipes own is said.
     own = f.speed("a", recipe="recipes/supervised")
     plain = [*f.speed("b"), *f.speed("c")]
     notes = only_section(f.quality("a"), f.quality("b"), f.quality("c"), *own, *plain).notes
@@ -336,6 +238,16 @@ def test_a_training_speed_that_is_not_the_recipes_own_is_said():
     assert (
         "Training speed of b is that of a plain AdamW step." in only_section(*f.speed("b"), rank_by="throughput").notes
     )
+
+    # Quality of other devices is said.
+    two = [f.quality("a", seed=0), f.quality("a", seed=1, device="cuda:0")]
+    elsewhere = [f.quality(name, device="cuda:0") for name in ("b", "c")]
+    timed = [f.quality("d"), *(each for name in ("a", "b", "c", "d") for each in f.speed(name))]
+    notes = only_section(*two, *elsewhere, *timed).notes
+    assert [note for note in notes if "cuda:0" in note] == [
+        "Seeds of a are of several devices (0 on cpu; 1 on cuda:0).",
+        "Quality is of cuda:0 for b, c.",
+    ]
 
 
 def of_torch(record: Record, torch: str) -> Record:
@@ -349,14 +261,6 @@ def test_versions_are_told_where_tables_differ_in_them_alone() -> None:
     other = [of_torch(record, "2.16.0+cu130") for record in (f.quality("b", 330), *f.speed("b"))]
     found = sections(build([*one, *other], [], "top1"), detailed=False)
     assert [section.conditions.rpartition("; ")[2] for section in found] == ["torch 2.15.0", "torch 2.16.0+cu130"]
-
-
-def test_variables_stand_with_the_conditions_wherever_they_are_set() -> None:
-    planned = f.quality_cell("a")
-    cell = msgspec.structs.replace(planned.cell, variables={"MKL_CBWR": "AVX2"})
-    planned = msgspec.structs.replace(planned, cell=cell, timing_variables={"OMP_WAIT_POLICY": "passive"})
-    section = only_section(f.record(planned, [f.top1(340)]))
-    assert "MKL_CBWR=AVX2, OMP_WAIT_POLICY=passive" in section.conditions
 
 
 def test_speeds_that_are_ratios_share_a_factor_and_have_the_ratios_interval_in_percent() -> None:
@@ -376,8 +280,7 @@ def test_speeds_that_are_ratios_share_a_factor_and_have_the_ratios_interval_in_p
         "Intervals are of one occasion: another may differ by more."
     )
 
-
-def test_the_references_speed_says_of_how_many_runs_it_is() -> None:
+    # The references speed says of how many runs it is.
     records = [f.relative_speed(label, (1.0, 1.0), occasion=f"{label}/1") for label in "ab"]
     notes = only_section(*records, rank_by="throughput").notes
     assert [note for note in notes if "in 4 processes of 2 runs. " in note]

@@ -1,9 +1,12 @@
+"""A leaderboard in a terminal: the whole table, the width of the display, and names that stay in their columns."""
+
 import re
 
 import factories as f
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from properties import COSTLY
 from wcwidth import iter_graphemes, wcswidth
 
 from vitbench.leaderboard.leaderboard import build
@@ -88,7 +91,8 @@ of the best: scratch/resnet18, 400 images/s (doubtful).
     )
 
 
-def test_rules_and_ranges_have_characters_of_their_own_where_there_are_such():
+def test_plain_ascii_is_taken_where_there_is_nothing_else():
+    # Rules and ranges have characters of their own where there are such.
     text = table(f.quality("a", 340), f.quality("b", 338))
     assert "\u2500\u2500\u2500\u2500  \u2500\u2500\u2500\u2500\u2500  " in text
     assert [row[0] for row in cells(text)] == ["1\u20132", "1\u20132"]
@@ -97,22 +101,28 @@ def test_rules_and_ranges_have_characters_of_their_own_where_there_are_such():
     assert [row[0] for row in cells(plain_text)] == ["1-2", "1-2"]
     assert plain_text.isascii()
 
+    # In plain ascii other characters are escapes.
+    text = table(f.quality("\u6a21", 340, data=f.data_info(title="d\xe4ta")), unicode=False)
+    assert text.isascii()
+    assert text.startswith("d\\xe4ta\n")
+    assert cells(text)[0][1] == "\\u6a21"
 
-def test_wide_and_combining_characters_keep_the_columns():
+    # The head of ratios can be read in plain ascii.
+    records = [f.relative_speed("a", (1.0, 1.1)), f.relative_speed("b", (2.0, 2.1))]
+    for unicode, head in ((True, "\u00b1 95 %"), (False, "+/- 95 %")):
+        text = table(*records, rank_by="throughput", unicode=unicode)
+        assert f"  {head}\n" in text
+        assert unicode or text.isascii()
+
+
+def test_characters_of_other_scripts_keep_the_columns():
+    # Wide and combining characters keep the columns.
     names = ["\u6a21\u578b\u4e00\u53f7", "e\u0301te\u0301", "plain", "\U0001f600 face", "\uff21\uff22"]
     text = table(*(f.quality(name, 340 - 20 * i) for i, name in enumerate(names)))
     assert [row[1] for row in cells(text)] == names
     assert [row[2] for row in cells(text)] == ["94.4", "88.9", "83.3", "77.8", "72.2"]
 
-
-def test_a_wide_name_that_is_too_long_is_broken_by_what_it_takes_on_the_display():
-    name = "\u6a21" * 60
-    text = table(f.quality(name), *f.speed(name))
-    assert max(map(wcswidth, text.splitlines())) <= WIDTH
-    assert "".join(row[1] for row in cells(text)) == name
-
-
-def test_names_from_right_to_left_leave_the_figures_in_their_place():
+    # Names from right to left leave the figures in their place.
     name = "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd"
     text = table(f.quality(name, 340), f.quality("b", 300))
     # The mark ends the run, without taking room: what follows is again from left to right.
@@ -121,21 +131,7 @@ def test_names_from_right_to_left_leave_the_figures_in_their_place():
     assert MARK not in table(f.quality("b", 300))
 
 
-def test_in_plain_ascii_other_characters_are_escapes():
-    text = table(f.quality("\u6a21", 340, data=f.data_info(title="d\xe4ta")), unicode=False)
-    assert text.isascii()
-    assert text.startswith("d\\xe4ta\n")
-    assert cells(text)[0][1] == "\\u6a21"
-
-
-def test_the_head_of_ratios_can_be_read_in_plain_ascii():
-    records = [f.relative_speed("a", (1.0, 1.1)), f.relative_speed("b", (2.0, 2.1))]
-    for unicode, head in ((True, "\u00b1 95 %"), (False, "+/- 95 %")):
-        text = table(*records, rank_by="throughput", unicode=unicode)
-        assert f"  {head}\n" in text
-        assert unicode or text.isascii()
-
-
+@COSTLY
 @given(st.text(min_size=1, max_size=24), st.integers(0, 360))
 def test_names_and_figures_are_read_back_from_their_columns(name, correct):
     assume(wcswidth(plain(name)) <= 60)
@@ -146,7 +142,8 @@ def test_names_and_figures_are_read_back_from_their_columns(name, correct):
     assert float(row[2]) == pytest.approx(100 * correct / 360, abs=0.05)
 
 
-def test_a_long_name_is_broken_after_a_separator_and_stays_whole():
+def test_long_names_are_broken_and_columns_without_room_are_named():
+    # A long name is broken after a separator and stays whole.
     name = "timm/vit_base_patch16_224.augreg_in21k"
     text = table(f.quality(name), *f.speed(name))
     first, second = (row[1] for row in cells(text))
@@ -154,12 +151,24 @@ def test_a_long_name_is_broken_after_a_separator_and_stays_whole():
     assert first + second == name
     assert first.endswith(".")
 
+    # Columns without room are named from the right.
+    names = [f"zeta_number_{i}" for i in range(6)]
+    records = [
+        f.quality("a/model-of-some-length"),
+        *f.speed("a/model-of-some-length"),
+        f.record(f.quality_cell("b"), [f.top1(300), *(f.measurement(name, 123.0, unit="nat") for name in names)]),
+    ]
+    text = render(build(records, [], "top1"), "table")
+    assert max(map(display_width, text.splitlines())) <= WIDTH
+    *_, first_table, notes, _ = text.split("\n\n")
+    left_out = [name for name in names if name not in first_table]
+    assert left_out == names[-len(left_out) :]
+    assert len(left_out) < len(names)
+    assert f"Not shown for lack of room: {', '.join(left_out)}; see --format csv." in " ".join(notes.split())
+    assert "lack of room" not in render(build(records[:2], [], "top1"), "table")
 
-def test_names_that_look_like_numbers_stay():
-    text = table(f.quality("1e5", 340), f.quality("007", 300))
-    assert [line.split()[1] for line in text.splitlines() if "[" in line] == ["1e5", "007"]
 
-
+@COSTLY
 @given(st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1, max_size=60)))
 def test_no_text_of_a_user_leaves_its_place(name):
     text = table(
@@ -182,8 +191,7 @@ def test_nothing_yet_says_so_and_names_what_is_pending():
     assert text == "No results yet.\n\nWithout a result: 1 cell\nvit: pending (digits, seed 0)\n    not started\n"
 
 
-@pytest.mark.parametrize("unicode", [True, False])
-@pytest.mark.parametrize("name", ["m" * 120, "\u6a21" * 60], ids=["narrow", "wide"])
+@pytest.mark.parametrize(("name", "unicode"), [("m" * 120, False), ("\u6a21" * 60, True)], ids=["narrow", "wide"])
 def test_a_metric_with_a_long_name_leaves_the_table_its_width(name, unicode):
     rows = [
         (f.record(f.quality_cell(m), [f.measurement(name, v, unit="nat", low=v - 0.1, high=v + 0.1)]), *f.speed(m))
@@ -193,20 +201,3 @@ def test_a_metric_with_a_long_name_leaves_the_table_its_width(name, unicode):
     assert max(map(wcswidth, text.splitlines())) <= WIDTH
     assert ("\u2026" if unicode else "...") in text
     assert [row[2] for row in cells(text) if row[0]] == ["0.6", "0.5"]
-
-
-def test_columns_without_room_are_named_from_the_right():
-    names = [f"zeta_number_{i}" for i in range(6)]
-    records = [
-        f.quality("a/model-of-some-length"),
-        *f.speed("a/model-of-some-length"),
-        f.record(f.quality_cell("b"), [f.top1(300), *(f.measurement(name, 123.0, unit="nat") for name in names)]),
-    ]
-    text = render(build(records, [], "top1"), "table")
-    assert max(map(display_width, text.splitlines())) <= WIDTH
-    *_, table, notes, _ = text.split("\n\n")
-    left_out = [name for name in names if name not in table]
-    assert left_out == names[-len(left_out) :]
-    assert len(left_out) < len(names)
-    assert f"Not shown for lack of room: {', '.join(left_out)}; see --format csv." in " ".join(notes.split())
-    assert "lack of room" not in render(build(records[:2], [], "top1"), "table")

@@ -9,7 +9,6 @@ from wcwidth import wcswidth
 from vitbench.leaderboard.leaderboard import build
 from vitbench.report.metric_styles import style_of
 from vitbench.report.terminal_text import (
-    EN_DASH,
     WIDTH,
     aligned,
     broken,
@@ -17,7 +16,6 @@ from vitbench.report.terminal_text import (
     cut,
     marked,
     marked_verdict,
-    rank_range,
     shown,
     wrapped,
 )
@@ -30,20 +28,6 @@ def rows_of(*records):
     return build(records, [], "top1").rows
 
 
-@pytest.mark.parametrize(
-    ("correct", "expected"), [((340, 339), ["1\u20132", "1\u20132"]), ((350, 200), ["1", "2"])], ids=["tied", "apart"]
-)
-def test_ranks_are_ranges(correct, expected):
-    rows = rows_of(*(factories.quality(f"m{i}", n) for i, n in enumerate(correct)))
-    assert [rank_range(row, dash=EN_DASH) for row in rows] == expected
-    assert [rank_range(row) for row in rows] == [text.replace(EN_DASH, "-") for text in expected]
-
-
-def test_a_partial_row_has_no_rank():
-    [row] = rows_of(factories.quality(limit=10))
-    assert (rank_range(row), rank_range(row, dash="--"), rank_range(row, unranked=EN_DASH)) == ("-", "-", EN_DASH)
-
-
 def test_a_value_stands_after_the_mark_of_its_verdict():
     texts = []
     for verdict in ("valid", "warn", "invalid"):
@@ -51,11 +35,6 @@ def test_a_value_stands_after_the_mark_of_its_verdict():
         texts.append(marked(rows[0].metrics["throughput"], style_of("throughput", rows).number))
     assert texts == ["1,234", "~1,234", "!1,234"]
     assert [marked_verdict(level) for level in ("valid", "warn", "invalid")] == ["valid", "~ doubtful", "! invalid"]
-
-
-def test_invisible_characters_are_escapes_and_others_where_only_ascii_is_taken():
-    assert shown("\x1b[2J\u00e9") == "\\x1b[2J\u00e9"
-    assert shown("\x1b[2J\u00e9", unicode=False) == "\\x1b[2J\\xe9"
 
 
 @pytest.mark.parametrize("text", ["x" * 300, WIDE * 100, "a b " * 80, "e\u0301" * 200], ids=ascii)
@@ -68,14 +47,18 @@ def test_no_line_is_wider_than_the_display(text):
         assert wcswidth(clipped(text, width)) <= width
 
 
-def test_a_name_is_broken_after_its_separators():
+def test_names_are_broken_cut_and_shown():
+    # A name is broken after its separators.
     assert broken("scratch/vit:depth=4,width=192", 12) == ["scratch/vit:", "depth=4,", "width=192"]
 
-
-def test_what_is_cut_says_so():
+    # What is cut says so.
     assert cut("abcdefgh", 8) == clipped("abcdefgh", 8) == "abcdefgh"
     assert (cut("abcdefghi", 8), cut("abcdefghi", 8, unicode=False)) == ("abcdefg\u2026", "abcde...")
     assert clipped("abcdefghi", 8) == "abc...hi"
+
+    # Invisible characters are escapes and others where only ascii is taken.
+    assert shown("\x1b[2J\u00e9") == "\\x1b[2J\u00e9"
+    assert shown("\x1b[2J\u00e9", unicode=False) == "\\x1b[2J\\xe9"
 
 
 def test_columns_stand_under_each_other_by_width():

@@ -44,48 +44,48 @@ def repository(folder: Path) -> Repository:
     return find_repository(folder)
 
 
-def test_it_is_found_from_a_folder_in_it(folder: Path) -> None:
+def test_it_is_found_from_a_folder_in_it_and_from_its_worktrees(folder: Path, tmp_path: Path) -> None:
+    # It is found from a folder in it.
     (folder / "deep").mkdir()
     assert find_repository(folder / "deep") == find_repository(folder)
     assert find_repository(folder) == Repository(folder=folder, store=folder / ".git")
 
-
-def test_a_worktree_of_it_shares_its_store(folder: Path, tmp_path: Path) -> None:
+    # A worktree of it shares its store.
     git(folder, "worktree", "add", "--quiet", "--detach", str(tmp_path / "other"))
     assert find_repository(tmp_path / "other") == Repository(folder=tmp_path / "other", store=folder / ".git")
 
 
-def test_no_repository_and_no_folder_are_usage_errors(tmp_path: Path) -> None:
+def test_no_repository_no_folder_and_no_git_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No repository and no folder are usage errors.
     with pytest.raises(UsageError, match=r"is not in the working tree of a git repository \(fatal: not a git rep"):
         find_repository(tmp_path)
     with pytest.raises(UsageError, match=r"--repo: .*none is not a directory"):
         find_repository(tmp_path / "none")
 
-
-def test_without_git_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without git it says so.
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UnusableError, match="needs git, which is not installed"):
         find_repository(tmp_path)
 
 
-@pytest.mark.parametrize("ref", ["first", "HEAD~1", "HEAD^1", "refs/tags/first"])
+@pytest.mark.parametrize("ref", ["first", "HEAD~1"])
 def test_any_name_of_a_commit_is_one(repository: Repository, ref: str) -> None:
     assert repository.commit("--base", ref) == git(repository.folder, "rev-parse", "first")
 
 
-@pytest.mark.parametrize("ref", ["no-such", "HEAD~7", "", "--all", "HEAD:file", "a\nb"])
+@pytest.mark.parametrize("ref", ["no-such", "", "--all", "HEAD:file", "a\nb"])
 def test_what_names_no_commit_is_a_usage_error(repository: Repository, ref: str) -> None:
     with pytest.raises(UsageError, match=r"^--base: .* has no commit"):
         repository.commit("--base", ref)
 
 
-def test_an_unborn_branch_has_no_commit(tmp_path: Path) -> None:
+def test_what_an_unborn_branch_or_a_shallow_clone_lacks_is_told(tmp_path: Path, template: Path) -> None:
+    # An unborn branch has no commit.
     git(tmp_path, "init", "--quiet")
     with pytest.raises(UsageError, match='has no commit "HEAD"'):
         find_repository(tmp_path).commit("--base", "HEAD")
 
-
-def test_a_shallow_clone_is_told_of(template: Path, tmp_path: Path) -> None:
+    # A shallow clone is told of.
     git(tmp_path, "clone", "--quiet", "--no-local", "--depth=1", f"file://{template}", "shallow")
     with pytest.raises(UsageError, match=r"the clone is shallow, fetch more of it \(fetch-depth: 0\)"):
         find_repository(tmp_path / "shallow").commit("--base", "HEAD~1")
@@ -101,9 +101,8 @@ def test_the_state_tells_of_changes_without_touching_the_index(repository: Repos
     (repository.folder / "file").write_text("changed\n")
     assert repository.state() == f"{short} with changes"
 
-
-def test_a_new_file_is_a_change_unless_git_ignores_it(repository: Repository) -> None:
-    short = git(repository.folder, "rev-parse", "HEAD")[:10]
+    # A new file is a change unless git ignores it.
+    (repository.folder / "file").write_text("1\n")
     (repository.store / "info").mkdir(exist_ok=True)
     (repository.store / "info" / "exclude").write_text("built\n")
     (repository.folder / "built").touch()
@@ -130,7 +129,10 @@ def snapshot(repository: Repository) -> tuple[str, str, bytes, list[str]]:
     )
 
 
-def test_a_worktree_is_one_inside_and_a_plain_folder_after(repository: Repository, tmp_path: Path) -> None:
+def test_a_worktree_is_one_inside_and_a_plain_folder_after_whatever_happens(
+    repository: Repository, tmp_path: Path
+) -> None:
+    # A worktree is one inside and a plain folder after.
     before = snapshot(repository)
     place = tmp_path / "place"
     with worktree(repository, repository.commit("--base", "first"), place):
@@ -140,16 +142,14 @@ def test_a_worktree_is_one_inside_and_a_plain_folder_after(repository: Repositor
     assert sorted(path.name for path in place.iterdir()) == ["built", "file"]
     assert snapshot(repository) == before
 
-
-def test_an_interruption_inside_leaves_no_worktree(repository: Repository, tmp_path: Path) -> None:
+    # An interruption inside leaves no worktree.
     before = snapshot(repository)
-    with pytest.raises(KeyboardInterrupt), worktree(repository, "HEAD", tmp_path / "place"):
+    with pytest.raises(KeyboardInterrupt), worktree(repository, "HEAD", tmp_path / "second"):
         raise KeyboardInterrupt
     assert snapshot(repository) == before
 
-
-def test_a_worktree_that_a_crash_left_behind_is_no_hindrance(repository: Repository, tmp_path: Path) -> None:
-    place = tmp_path / "place"
+    # A worktree that a crash left behind is no hindrance.
+    place = tmp_path / "third"
     before = snapshot(repository)
     git(repository.folder, "worktree", "add", "--quiet", "--detach", str(place))
     for path in sorted(place.rglob("*"), reverse=True):
@@ -159,12 +159,11 @@ def test_a_worktree_that_a_crash_left_behind_is_no_hindrance(repository: Reposit
         assert (place / "file").exists()
     assert snapshot(repository) == before
 
-
-def test_a_commit_that_cannot_be_checked_out_is_one_line(repository: Repository, tmp_path: Path) -> None:
+    # A commit that cannot be checked out is one line.
     before = snapshot(repository)
     with (
         pytest.raises(UnusableError, match=r"^git cannot check out 0000000000: fatal: "),
-        worktree(repository, "0" * 40, tmp_path / "place"),
+        worktree(repository, "0" * 40, tmp_path / "fourth"),
     ):
         pass
     assert snapshot(repository) == before

@@ -129,19 +129,16 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sys.modules.pop("copied", None)
 
 
-def test_a_copy_is_the_checkouts_where_it_was_installed_just_now_but_not_in_place(installed: Path) -> None:
+def test_whose_copies_are_whose_is_told(installed: Path, tmp_path: Path) -> None:
+    # A copy is the checkouts where it was installed just now but not in place.
     made, in_place = (
         describe(request("copied/net", folder=str(installed), tree=str(tree)))
         for tree in (installed.with_name("elsewhere"), installed)
     )
     found = [description.models["copied/net"] for description in (made, in_place)]
     assert [one.of_checkout for one in found if isinstance(one, Described)] == [True, False]
-    assert "copied/net" in describe(request(folder=str(installed), tree=str(installed.with_name("elsewhere")))).models
 
-
-def test_a_package_of_the_working_tree_in_another_checkouts_environment_is_told(
-    installed: Path, tmp_path: Path
-) -> None:
+    # A package of the working tree in another checkouts environment is told.
     checkout = tmp_path / "checkout"
     assert describe(request("vit", folder=str(checkout), tree=str(installed))).elsewhere == ("copied-dist",)
     assert describe(request("vit", folder=str(installed), tree=str(installed))).elsewhere == ()
@@ -166,10 +163,20 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModelSpec], None]:
     return only
 
 
-def test_a_module_that_is_not_installed_is_told(offer: Callable[[ModelSpec], None]) -> None:
+def test_a_module_or_a_member_that_is_lacking_is_told(offer: Callable[[ModelSpec], None]) -> None:
+    # A module that is not installed is told.
     offer(ModelSpec(name="net", build="x:y", summary="s", requires=("no_such_module",)))
     assert model("net") == Refusal(
         message="model tiny/net needs the module no_such_module, which is not installed.", exit_code=3
+    )
+
+    # An error of a plugin is told with the model.
+    def resolve(name: str) -> ModelSpec:
+        raise RuntimeError(f"no\n{name}")
+
+    offer(ModelSpec(name="*", build="x:y", summary="s", resolve=resolve))
+    assert model("tiny/net") == Refusal(
+        message="model tiny/net: its family could not be queried: RuntimeError: no net", exit_code=3
     )
 
 
@@ -187,16 +194,6 @@ def test_a_member_of_a_family_is_completed(offer: Callable[[ModelSpec], None]) -
     assert model("tiny/thin") == Refusal(message="model tiny/thin: no thin here", exit_code=2)
 
 
-def test_an_error_of_a_plugin_is_told_with_the_model(offer: Callable[[ModelSpec], None]) -> None:
-    def resolve(name: str) -> ModelSpec:
-        raise RuntimeError(f"no\n{name}")
-
-    offer(ModelSpec(name="*", build="x:y", summary="s", resolve=resolve))
-    assert model("tiny/net") == Refusal(
-        message="model tiny/net: its family could not be queried: RuntimeError: no net", exit_code=3
-    )
-
-
 def ask(text: bytes) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "vitbench.tracking.describe"]
     return subprocess.run(command, input=text, capture_output=True, check=True)
@@ -204,8 +201,9 @@ def ask(text: bytes) -> subprocess.CompletedProcess[bytes]:
 
 @pytest.mark.process
 def test_the_answer_is_all_that_is_on_stdout() -> None:
-    done = ask(msgspec.json.encode(request("vit")))
-    assert msgspec.json.decode(done.stdout, type=Description) == describe(request("vit"))
+    asked = request("vit", device="gpu")  # a refusal, which takes no model
+    done = ask(msgspec.json.encode(asked))
+    assert msgspec.json.decode(done.stdout, type=Description) == describe(asked)
 
 
 @pytest.mark.process

@@ -41,13 +41,20 @@ def test_models_are_rows_below_the_images_on_one_scale() -> None:
     assert [tile.pixels[0, 0, 0] for tile in shown if tile.pixels is not None] == [10, 200] * 3
 
 
-def test_of_several_steps_the_last_is_shown() -> None:
+def test_of_several_steps_the_last_is_shown_and_of_other_kinds_none() -> None:
+    # Of several steps the last is shown.
     steps = [replace(look(high), step=f"layer {high:.0f}") for high in (1.0, 2.0)]
     x = np.zeros(1, dtype=np.float32)
     curve = Points(title="p", x=x, y=x, x_label="x", y_label="y")
     found = board_grid("attention", [("a", [*steps, curve]), ("b", steps[:1])])
     assert found is not None
     assert found.row_labels == ("image", "a, layer 2", "b, layer 1")
+
+    # Figures of another kind and single models make no picture.
+    x = np.zeros(1, dtype=np.float32)
+    points = Points(title="p", x=x, y=x, x_label="x", y_label="y")
+    bare = replace(look(1.0), tiles=look(1.0).tiles[:2], row_labels=(), scale=None)
+    assert board_grid("f", [("a", [look(1.0)]), ("b", [points]), ("c", []), ("d", [bare])]) is None
 
 
 def test_what_all_models_say_of_an_image_stands_above_it_and_what_one_says_above_its_tile() -> None:
@@ -71,10 +78,3 @@ def test_models_that_cannot_be_compared_are_left_out_by_name() -> None:
     assert found.note == "Left out, because their images or their scale differ: odd, few."
     assert found.scale is not None
     assert found.scale.high == 1.0
-
-
-def test_figures_of_another_kind_and_single_models_make_no_picture() -> None:
-    x = np.zeros(1, dtype=np.float32)
-    points = Points(title="p", x=x, y=x, x_label="x", y_label="y")
-    bare = replace(look(1.0), tiles=look(1.0).tiles[:2], row_labels=(), scale=None)
-    assert board_grid("f", [("a", [look(1.0)]), ("b", [points]), ("c", []), ("d", [bare])]) is None

@@ -25,11 +25,11 @@ def page_of(records, store, **fields):
 
 
 def test_a_page_of_20_models_on_photographs_is_smaller_than_5_mb(tmp_path):
-    data = pages.with_images(factories.data_info(), tmp_path, 600, side=224)
+    data = pages.with_images(factories.data_info(), tmp_path, 300, side=224)
     records = [
         one
         for i in range(20)
-        for one in pages.model(tmp_path, f"model-{i}", 500 - 7 * i, 100.0 * (i + 1), data=data, n=600)
+        for one in pages.model(tmp_path, f"model-{i}", 250 - 7 * i, 100.0 * (i + 1), data=data, n=300)
     ]
     page = page_of(records, pages.FakeStore(tmp_path))
     assert len(page.encode()) < 5_000_000

@@ -17,7 +17,7 @@ def test_suite_data_date_and_machine_of_the_runs_are_told(tmp_path):
         "machine": factories.MACHINE,
     }
 
-
-def test_a_run_without_a_suite_says_so(tmp_path):
-    _, details = pages.board_of([factories.quality()], pages.FakeStore(tmp_path, suite=""))
+    # A run without a suite says so.
+    place = tmp_path / "place"
+    _, details = pages.board_of([factories.quality()], pages.FakeStore(place, suite=""))
     assert heading(details)["suite"] == "none, models and datasets were named"

@@ -54,13 +54,6 @@ def render(tmp_path):
     return make
 
 
-def test_under_a_table_of_the_page_stands_in_which_options_of_one_recipe_its_rows_differ(render):
-    records = [factories.quality(m, recipe_options={"epochs": n, "lr": 0.5}) for m, n in (("a", 100), ("b", 3))]
-    text = Reader(render(*records)).text
-    assert "Recipe: recipes/supervised." in text
-    assert "Options of recipes/supervised differ: epochs=100 for a; epochs=3 for b." in text
-
-
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -109,7 +102,8 @@ def test_a_page_has_the_table_the_summary_and_what_is_behind_it(tmp_path, render
     assert len(page.attributes("details")) == 2 + 3  # panels; columns, suite, licences
 
 
-def test_the_table_is_read_without_scripts(tmp_path, render):
+def test_the_page_is_read_without_scripts_by_its_sections(tmp_path, render):
+    # The table is read without scripts.
     page = Reader(render(pages.model(tmp_path, "vit", 350, 500.0)))
     assert {head["scope"] for head in page.attributes("th")} == {"col", "row"}
     assert len(page.attributes("caption")) == len(page.attributes("table"))
@@ -118,8 +112,7 @@ def test_the_table_is_read_without_scripts(tmp_path, render):
     assert "hidden" in toolbar
     assert {tag for tag, _ in page.elements} >= {"header", "main", "footer", "h1", "h2"}
 
-
-def test_each_condition_has_a_section_and_a_choice(render):
+    # Each condition has a section and a choice.
     page = Reader(
         render(
             factories.quality("a"),
@@ -132,15 +125,15 @@ def test_each_condition_has_a_section_and_a_choice(render):
     assert [each["value"] for each in page.attributes("option")] == ["", *sections]
 
 
-def test_a_page_without_rows_says_so(render):
+def test_a_page_without_rows_says_so_and_lists_what_is_planned(render):
+    # A page without rows says so.
     page = Reader(render(factories.record(factories.quality_cell("a"), status="failed", reason="it broke")))
     assert "No results yet." in page.text
     assert "it broke" in page.text
     assert page.attributes("option") == []
     assert Reader(render()).text.startswith("no results - vitbench leaderboard")
 
-
-def test_planned_cells_are_listed(render):
+    # Planned cells are listed.
     assert "not started" in Reader(render(factories.quality("a"), pending=[factories.quality_cell("b")])).text
 
 
@@ -182,15 +175,10 @@ def test_data_for_scripts_cannot_end_their_element(tmp_path, render):
     assert names[0] == pages.HOSTILE[0]
 
 
-@pytest.mark.parametrize("value", ["</script>", "a&b", "<!--", "\u2028\u2029", "\ud800", "é", 1.5, None, ["<"]])
-def test_json_is_read_back(value):
+def test_json_is_read_back():
+    value = ["</script>", "a&b", "<!--", "\u2028\u2029", "\ud800", "é", 1.5, None, ["<"]]
     assert json.loads(json_text(value)) == value
     assert not set(json_text(value)) & set("<>&\u2028\u2029")
-
-
-def test_not_a_number_is_no_json():
-    with pytest.raises(ValueError, match="JSON"):
-        json_text(float("nan"))
 
 
 @pytest.mark.parametrize(
@@ -210,24 +198,27 @@ def test_equal_results_make_equal_pages(tmp_path, render):
     assert render(*records) == render(*records)
 
 
-def test_a_nan_in_a_curve_makes_no_broken_page(render):
+def test_a_figure_that_is_no_number_breaks_no_page_and_is_not_called_invalid(render):
+    # A nan in a curve makes no broken page.
     record = msgspec.structs.replace(factories.quality("a"), curve=({"loss": float("nan")}, {"loss": float("inf")}))
     text = render(record)
     assert "Training loss at the end: a inf." in text
     assert "NaN" not in re.findall(r'id="data">(.*?)</script>', text, flags=re.DOTALL)[0]
 
-
-def test_a_figure_that_could_not_be_had_is_not_called_invalid(render):
+    # A figure that could not be had is not called invalid.
     lacking = factories.measurement("energy_per_image", None, unit="J", verdict="invalid", reasons=["no counter"])
     record = factories.record(factories.speed_cell("a"), [lacking])
     text = Reader(render(factories.quality("a"), record)).text
     assert "not available: no counter" in text
     assert "invalid: no counter" not in text
 
+    # Not a number is no json.
+    with pytest.raises(ValueError, match="JSON"):
+        json_text(float("nan"))
 
-@pytest.mark.parametrize("lacking", ["itables", "jinja2", "vl_convert"])
-def test_without_the_extra_the_error_names_it(lacking, render, monkeypatch):
-    find = importlib.util.find_spec
+
+def test_without_the_extra_the_error_names_it(render, monkeypatch):
+    lacking, find = "vl_convert", importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == lacking else find(name))
     with pytest.raises(UnusableError, match=rf'{lacking}.*pip install "vitbench\[html\]"'):
         render(factories.quality("a"))

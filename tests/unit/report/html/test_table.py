@@ -18,23 +18,42 @@ def column(rows, key):
     return found
 
 
-def test_the_ranking_metric_comes_first_with_its_interval():
+def test_what_is_ranked_by_comes_first_with_its_interval_and_spread():
+    # The ranking metric comes first with its interval.
     rows = rows_of(factories.quality(), factories.speed())
     assert [each.key for each in columns(rows, "top1")][:3] == ["top1", "top1_interval", "throughput"]
     assert [each.key for each in columns(rows, "throughput")][:2] == ["throughput", "throughput_interval"]
 
-
-def test_a_phone_shows_what_is_ranked_by_and_the_speeds():
-    rows = rows_of(factories.quality(), factories.speed())
-    assert {each.key for each in columns(rows, "top1") if each.narrow} == {"top1", "throughput", "latency_p50"}
-    assert {each.key for each in columns(rows, "params") if each.narrow} == {"params", "throughput", "latency_p50"}
-
-
-def test_several_seeds_have_their_spread():
+    # Several seeds have their spread.
     rows = rows_of(*(factories.quality(correct=340 + seed, seed=seed) for seed in range(2)))
     assert [each.key for each in columns(rows, "top1")][:3] == ["top1", "top1_interval", "top1_sd"]
     [cell] = column(rows, "top1_sd").cells
     assert float(cell.order) == pytest.approx(0.5**0.5 / 360)
+
+    # A metric without interval has no column for it.
+    rows = rows_of(factories.quality())
+    assert [each.key for each in columns(rows, "train_seconds")][:2] == ["train_seconds", "top1"]
+
+    # A metric without interval keeps its spread over seeds.
+    rows = rows_of(*(factories.quality(seed=seed) for seed in range(2)))
+    assert [each.key for each in columns(rows, "train_seconds")][:3] == ["train_seconds", "train_seconds_sd", "top1"]
+
+    # A metric that no row has gives no column.
+    rows = rows_of(factories.quality())
+    assert "ece" not in [each.key for each in columns(rows, "ece")]
+
+
+def test_which_columns_are_shown_at_first():
+    # A phone shows what is ranked by and the speeds.
+    rows = rows_of(factories.quality(), factories.speed())
+    assert {each.key for each in columns(rows, "top1") if each.narrow} == {"top1", "throughput", "latency_p50"}
+    assert {each.key for each in columns(rows, "params") if each.narrow} == {"params", "throughput", "latency_p50"}
+
+    # What the other formats leave out is hidden at first.
+    rows = rows_of(factories.quality(), factories.speed())
+    hidden = {each.key for each in columns(rows, "top1") if each.detail}
+    assert {"latency_p95", "train_seconds", "nll"} <= hidden
+    assert not hidden & {"top1", "top1_interval", "throughput", "params"}
 
 
 def test_text_is_rounded_and_order_is_not():
@@ -42,17 +61,6 @@ def test_text_is_rounded_and_order_is_not():
     [top1], [throughput] = column(rows, "top1").cells, column(rows, "throughput").cells
     assert (top1.text, float(top1.order)) == ("94.7", pytest.approx(341 / 360))
     assert (throughput.text, float(throughput.order)) == ("1,235", pytest.approx(1234.5678))
-
-
-def test_marks_are_text():
-    rows = rows_of(
-        factories.quality("a"),
-        factories.speed("a", verdict="warn", reason="r"),
-        factories.quality("b", 330),
-        factories.speed("b", verdict="invalid", reason="r"),
-    )
-    cells = column(rows, "throughput").cells
-    assert [(cell.text, cell.verdict) for cell in cells] == [("~1,000", "warn"), ("!1,000", "invalid")]
 
 
 def test_a_figure_that_is_missing_or_could_not_be_had_has_no_order():
@@ -64,16 +72,11 @@ def test_a_figure_that_is_missing_or_could_not_be_had_has_no_order():
     )
     cells = column(rows, "throughput").cells
     assert [(cell.text, cell.order) for cell in cells] == [("1,000", "1000"), ("!–", ""), ("", "")]  # noqa: RUF001
+    assert [cell.verdict for cell in cells[:2]] == ["valid", "invalid"]
 
 
-def test_what_the_other_formats_leave_out_is_hidden_at_first():
-    rows = rows_of(factories.quality(), factories.speed())
-    hidden = {each.key for each in columns(rows, "top1") if each.detail}
-    assert {"latency_p95", "train_seconds", "nll"} <= hidden
-    assert not hidden & {"top1", "top1_interval", "throughput", "params"}
-
-
-def test_intervals_are_drawn_to_the_scale_of_the_models():
+def test_intervals_are_drawn_to_the_scale_of_the_models_and_of_baselines_among_them():
+    # Intervals are drawn to the scale of the models.
     rows = rows_of(
         factories.quality("best", 350), factories.quality("worst", 330), factories.quality("chance", 36, baseline=True)
     )
@@ -83,8 +86,7 @@ def test_intervals_are_drawn_to_the_scale_of_the_models():
     assert best[0] < best[1] < best[2]
     assert chance is None  # a baseline so far below would press the others together
 
-
-def test_a_baseline_among_the_models_widens_the_scale():
+    # A baseline among the models widens the scale.
     rows = rows_of(
         factories.quality("a", 340), factories.quality("b", 335), factories.quality("knn", 341, baseline=True)
     )
@@ -93,27 +95,8 @@ def test_a_baseline_among_the_models_widens_the_scale():
     assert best[2] < 100
 
 
-def test_baselines_alone_have_a_scale_of_their_own():
-    rows = rows_of(factories.quality("chance", 36, baseline=True))
-    assert column(rows, "top1_interval").cells[0].strip is not None
-
-
-def test_a_metric_without_interval_has_no_column_for_it():
-    rows = rows_of(factories.quality())
-    assert [each.key for each in columns(rows, "train_seconds")][:2] == ["train_seconds", "top1"]
-
-
-def test_a_metric_without_interval_keeps_its_spread_over_seeds():
-    rows = rows_of(*(factories.quality(seed=seed) for seed in range(2)))
-    assert [each.key for each in columns(rows, "train_seconds")][:3] == ["train_seconds", "train_seconds_sd", "top1"]
-
-
-def test_a_metric_that_no_row_has_gives_no_column():
-    rows = rows_of(factories.quality())
-    assert "ece" not in [each.key for each in columns(rows, "ece")]
-
-
-def test_a_ratio_to_the_reference_network_has_half_its_interval_and_a_strip():
+def test_a_ratio_has_half_its_interval_and_a_measured_range_does_not_stand_beside_it():
+    # A ratio to the reference network has half its interval and a strip.
     rows = build(
         [factories.relative_speed("a", (1.98, 2.0, 2.02)), factories.relative_speed("b", (1.0, 1.0, 1.0))],
         [],
@@ -127,8 +110,7 @@ def test_a_ratio_to_the_reference_network_has_half_its_interval_and_a_strip():
     assert [float(cell.order) for cell in found.cells] == pytest.approx([half, 0.0]), "it is sorted by what it shows"
     assert found.better == "lower"
 
-
-def test_a_measured_range_does_not_stand_among_intervals_of_ratios():
+    # A measured range does not stand among intervals of ratios.
     values = (99.0, 100.0, 101.0)
     plain = factories.measurement("throughput", 100.0, unit="images/s", low=99.0, high=101.0, n=3, processes=values)
     records = [factories.relative_speed("a", (1.98, 2.0, 2.02)), factories.record(factories.speed_cell("b"), [plain])]

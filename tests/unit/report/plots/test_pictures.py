@@ -15,7 +15,7 @@ from PIL import Image
 from vitbench.errors import UnusableError
 from vitbench.leaderboard.leaderboard import build
 from vitbench.records import Record
-from vitbench.report.pareto_points import MOST_LABELS, place
+from vitbench.report.pareto_points import place
 from vitbench.report.plots.pictures import render_pictures
 
 pytestmark = pytest.mark.compute
@@ -55,7 +55,8 @@ def usual() -> dict[str, bytes]:
     return pictures(*some())
 
 
-def test_the_pareto_picture_has_its_parts(usual):
+def test_the_pictures_have_their_parts(usual):
+    # The pareto picture has its parts.
     assert sorted(usual) == ["curves.png", "curves.svg", "pareto.png", "pareto.svg"]
     shown = texts(usual["pareto.svg"])
     for text in (
@@ -65,8 +66,7 @@ def test_the_pareto_picture_has_its_parts(usual):
     ):
         assert text in shown, text
 
-
-def test_the_curves_name_each_model_and_its_seeds_and_no_baseline(usual):
+    # The curves name each model and its seeds and no baseline.
     shown = texts(usual["curves.svg"])
     assert [text for text in shown if text.startswith(("vit", "resnet", "bad", "knn"))] == [
         *("vit (2 seeds)", "resnet", "bad"),
@@ -74,8 +74,7 @@ def test_the_curves_name_each_model_and_its_seeds_and_no_baseline(usual):
     assert {"digits", "epoch", "training loss", "validation accuracy (%)"} <= set(shown)
     assert "seconds of training" not in shown
 
-
-def test_png_files_are_pictures_of_a_useful_size(usual):
+    # Png files are pictures of a useful size.
     for name, content in usual.items():
         if name.endswith(".png"):
             assert min(Image.open(io.BytesIO(content)).size) > 600
@@ -116,36 +115,21 @@ def test_a_diverged_or_empty_curve_draws_nothing_wrong():
     assert "still" not in shown
 
 
-def test_seconds_of_training_have_a_panel_where_they_were_logged():
-    record = trained("vit", 350)
-    curve = tuple({**row, "train_seconds": 3.0 * row["epoch"]} for row in record.curve)
-    assert "seconds of training" in texts(pictures(msgspec.structs.replace(record, curve=curve))["curves.svg"])
-
-
 def test_many_models_stay_readable():
-    records = [each for i in range(54) for each in (trained(f"m{i:02}", 359 - i), *f.speed(f"m{i:02}", 100 - i))]
+    records = [each for i in range(26) for each in (trained(f"m{i:02}", 359 - i), *f.speed(f"m{i:02}", 100 - i))]
     found = pictures(*records)
     assert [text for text in texts(found["pareto.svg"]) if re.fullmatch(r"m\d\d", text)] == ["m00"]  # the front
-    assert "30 others" in texts(found["curves.svg"])
+    assert "2 others" in texts(found["curves.svg"])
 
 
-def test_speeds_of_two_orders_have_a_logarithmic_axis_in_plain_numbers():
-    records = [trained("a", 350), *f.speed("a", 20), trained("b", 340), *f.speed("b", 2000)]
-    assert {"100", "1,000"} <= set(texts(pictures(*records)["pareto.svg"]))
-
-
-def test_pictures_here_and_on_the_page_share_their_limits():
-    def some_of(count: int) -> list[str]:
-        records = [
-            each for i in range(count) for each in (f.quality(f"m{i:02}", 359 - i), *f.speed(f"m{i:02}", 100 - i))
-        ]
-        return [text for text in texts(pictures(*records)["pareto.svg"]) if re.fullmatch(r"m\d\d", text)]
-
-    assert len(some_of(MOST_LABELS)) == MOST_LABELS
-    assert some_of(MOST_LABELS + 1) == ["m00"]
-    for fastest, logarithmic in ((200, False), (201, True)):
-        records = [f.quality("a", 350), *f.speed("a", 10), f.quality("b", 340), *f.speed("b", fastest)]
-        assert place(build(records, [], "top1").rows, "top1", "throughput").logarithmic is logarithmic
+def test_speeds_of_two_orders_have_a_logarithmic_axis_and_logged_seconds_a_panel():
+    first = trained("a", 350)
+    curve = tuple({**row, "train_seconds": 3.0 * row["epoch"]} for row in first.curve)
+    found = pictures(
+        msgspec.structs.replace(first, curve=curve), *f.speed("a", 20), f.quality("b"), *f.speed("b", 2000)
+    )
+    assert {"100", "1,000"} <= set(texts(found["pareto.svg"])), "in plain numbers"
+    assert "seconds of training" in texts(found["curves.svg"])
 
 
 def test_an_invalid_baseline_is_no_line_and_is_told():
@@ -153,8 +137,9 @@ def test_an_invalid_baseline_is_no_line_and_is_told():
         records = [f.quality("a", 350), *f.speed("a", 10), f.quality("knn", 345, verdict=verdict, baseline=True)]
         placed = place(build(records, [], "top1").rows, "top1", "throughput")
         assert ([level.name for level in placed.near], placed.far, placed.left_out) == (near, (), left_out)
-        shown = texts(pictures(*records)["pareto.svg"])
-        assert any("knn" in text for text in shown) == bool(near)
+
+    shown = texts(pictures(*records)["pareto.svg"])
+    assert not any("knn" in text for text in shown)
 
 
 def test_each_table_has_its_pictures_and_curves_are_drawn_once():
@@ -167,13 +152,13 @@ def test_each_table_has_its_pictures_and_curves_are_drawn_once():
     ]
 
 
-def test_no_figure_no_picture():
+def test_without_a_figure_or_matplotlib_there_is_no_picture(monkeypatch):
+    # No figure no picture.
     assert pictures() == {}
     assert pictures(f.quality("a")) == {}
     assert sorted(pictures(f.quality("a"), *f.speed("a"), rank_by="throughput")) == []
 
-
-def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    # Without matplotlib the extra is named.
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UnusableError, match=r'pip install "vitbench\[plots\]"'):
         pictures(*some())

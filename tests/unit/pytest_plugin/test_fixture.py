@@ -62,8 +62,7 @@ def _loaded() -> None:
 @pytest.fixture
 def package(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Give a package's folder, in which benchmarks are short: their figures say little, but are there."""
-    monkeypatch.setattr(timing, "BLOCK_SECONDS", 0.01)
-    monkeypatch.setattr(timing, "WARMUP_SECONDS", 0.05)
+    monkeypatch.setattr(timing.time_step, "__defaults__", (None, timing.WarmUpPace(block_seconds=0.01, seconds=0.05)))
     monkeypatch.setattr(benchmarking, "NOISY_SECONDS", 0.05)
     monkeypatch.setattr(benchmarking, "ENOUGH_CALL_SECONDS", 0.05)
     monkeypatch.setattr(timing.gc, "collect", lambda: 0)  # of all that the tests around hold

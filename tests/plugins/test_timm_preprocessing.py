@@ -37,7 +37,7 @@ def _images(sizes: Iterable[tuple[int, int]]) -> list[np.ndarray]:
 
 
 def _configurations() -> list[Any]:
-    """Return a model for each way in which timm's weights have images moved, with one half of the sizes or the other."""
+    """Return a model for each way in which timm's weights have images moved, with half of the sizes."""
     found: dict[tuple[Any, ...], str] = {}
     for name in timm.list_pretrained():
         config = timm.get_pretrained_cfg(name)

@@ -1,3 +1,5 @@
+"""Models of timm: their specs, weights, heads and revisions, and what is refused."""
+
 from __future__ import annotations
 
 import hashlib

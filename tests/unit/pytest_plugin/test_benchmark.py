@@ -140,6 +140,19 @@ def test_a_model_that_keeps_results_is_invalid() -> None:
     assert "the model keeps results" in str(result["reasons"])
 
 
+def test_the_flags_of_the_test_are_as_they_were() -> None:
+    precision, threads, seed = torch.get_float32_matmul_precision(), torch.get_num_threads(), torch.initial_seed()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.no_grad():
+            found = info(Net(), mode="training")
+            assert not torch.is_grad_enabled()
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(precision)
+    assert (found["threads"], torch.get_num_threads(), torch.initial_seed()) == (threads, threads, seed)
+
+
 def test_flags_and_generators_are_restored_and_a_model_that_writes_them_is_named() -> None:
     class Writes(Net):
         def forward(self, images: Tensor) -> Tensor:

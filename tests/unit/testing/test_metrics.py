@@ -326,6 +326,7 @@ BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
         constant(unit="%"),
         {},
     ),
+    "two directions": ("check_metric_measurements", 'says better="higher", the spec', constant(better="higher"), {}),
     "no number": ("check_metric_values", "error is nan (10 classes); give None", constant(value=math.nan), {}),
     "no value and no reason": ("check_metric_values", "error has no value and no reason", constant(value=None), {}),
     "outside of its interval": (

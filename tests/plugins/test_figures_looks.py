@@ -10,10 +10,8 @@ import torch
 import torch.nn.functional as F
 from figures import figure_subject
 from torch import nn
-from torch.overrides import _get_current_function_mode_stack
-from vitbench_figures import attention, distance, filters, positions, rollout
+from vitbench_figures import attention, distance, rollout
 
-from vitbench import Skip
 from vitbench.errors import UsageError
 from vitbench.figures import Figure, FigureSubject, Grid, Points
 
@@ -153,34 +151,3 @@ def test_distance_of_uniform_attention_and_of_a_head_that_stays() -> None:
 def test_a_layer_or_head_that_does_not_exist(draw: Callable[[FigureSubject], Iterable[Figure]], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         list(draw(subject(Toy(UNIFORM, UNIFORM))))
-
-
-EACH = {
-    "attention": lambda one: attention.draw(one, layer=0, head=0, images=0),
-    "rollout": lambda one: rollout.draw(one, layer=0, images=0),
-    "distance": lambda one: distance.draw(one, images=2),
-    "filters": filters.draw,
-    "positions": positions.draw,
-}
-
-
-@pytest.mark.parametrize("name", EACH)
-def test_a_model_without_attention_or_patches_is_skipped_in_one_line(name: str) -> None:
-    linear = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(4, 10))
-    with pytest.raises(Skip) as skipped:
-        list(EACH[name](subject(linear)))
-    assert "\n" not in str(skipped.value)
-
-
-@pytest.mark.parametrize("name", EACH)
-def test_the_model_is_left_as_it_was(name: str) -> None:
-    model = Toy(UNIFORM)
-    model.eval()
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    pictures = list(EACH[name](subject(model)))
-    assert pictures
-    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
-    assert not any(module.training for module in model.modules())
-    assert all(parameter.grad is None for parameter in model.parameters())
-    assert _get_current_function_mode_stack() == []

@@ -77,7 +77,7 @@ def value(metric: Metric, of: Subject) -> float:
     return found
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 class TestOracles:
     def test_top1_and_top5(self, seed: int) -> None:
         logits, labels = drawn(seed)
@@ -299,10 +299,9 @@ def sharp(seed: int, images: int) -> tuple[torch.Tensor, torch.Tensor]:
     ("drawn", "images", "truth"),
     [
         (partial(calibrated, overconfidence=0.1), 200, 0.1),
-        (partial(calibrated, overconfidence=0.1), 500, 0.1),
         (sharp, 100, 0.02),
     ],
-    ids=["200 images", "500 images", "sharp"],
+    ids=["200 images", "sharp"],
 )
 def test_the_true_calibration_error_is_seldom_above_the_interval(
     drawn: Callable[[int, int], tuple[torch.Tensor, torch.Tensor]], images: int, truth: float
@@ -330,31 +329,23 @@ def test_top5_of_five_classes_is_skipped() -> None:
         list(quality.top5(subject(torch.zeros(3, 5), [0, 1, 2])))
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_without_predictions(metric: Metric) -> None:
-    with pytest.raises(Skip, match="no predictions"):
-        list(metric(Subject(num_classes=10, input_shape=(3, 8, 8), device="cpu", precision="float32")))
+def test_without_predictions() -> None:
+    for metric in METRICS:
+        with pytest.raises(Skip, match="no predictions"):
+            list(metric(Subject(num_classes=10, input_shape=(3, 8, 8), device="cpu", precision="float32")))
 
 
 @pytest.mark.compute
 @settings(max_examples=10)  # each draws a thousand resamples for each metric
-@given(seed=st.integers(0, 10_000), images=st.integers(1, 60), classes=st.integers(6, 12))
-def test_the_order_of_images_and_the_names_of_classes_do_not_matter(seed: int, images: int, classes: int) -> None:
+@given(seed=st.integers(0, 10_000), images=st.integers(1, 60), classes=st.integers(6, 12), shift=st.floats(-50, 50))
+def test_the_order_of_images_the_names_of_classes_and_a_constant_added_to_the_logits_do_not_matter(
+    seed: int, images: int, classes: int, shift: float
+) -> None:
     logits, labels = drawn(seed, images, classes)
     generator = torch.Generator().manual_seed(seed + 1)
     order = torch.randperm(images, generator=generator)
     renamed = torch.randperm(classes, generator=generator)
-    first = subject(logits, labels)
-    second = subject(logits[order][:, torch.argsort(renamed)], renamed[labels[order]])
+    first = subject(logits.double(), labels)
+    second = subject(logits.double()[order][:, torch.argsort(renamed)] + shift, renamed[labels[order]])
     for metric in METRICS if len(set(labels.tolist())) > 1 else METRICS[:-1]:
-        assert 0 <= value(metric, first) == pytest.approx(value(metric, second), rel=1e-6, abs=1e-9)
-
-
-@pytest.mark.compute
-@settings(max_examples=10)  # each draws a thousand resamples for each metric
-@given(seed=st.integers(0, 10_000), shift=st.floats(-50, 50))
-def test_a_constant_added_to_an_images_logits_does_not_matter(seed: int, shift: float) -> None:
-    logits, labels = drawn(seed, 30)
-    first, second = subject(logits.double(), labels), subject(logits.double() + shift, labels)
-    for metric in METRICS:
-        assert value(metric, first) == pytest.approx(value(metric, second), rel=1e-5, abs=1e-6)
+        assert 0 <= value(metric, first) == pytest.approx(value(metric, second), rel=1e-5, abs=1e-6)

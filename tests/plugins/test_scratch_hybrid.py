@@ -1,3 +1,5 @@
+"""A residual stem before a Vision Transformer: sizes, frozen stems, and where their weights come from."""
+
 from __future__ import annotations
 
 import pytest

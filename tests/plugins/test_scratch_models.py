@@ -1,9 +1,6 @@
-"""What every model of the plugin owes: shapes, gradients, determinism, a state dict that comes back."""
+"""What the models of the plugin have in common: shapes, checkpoints, heads; the rest is in test_conformance.py."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -23,7 +20,6 @@ ALL = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 TRAINED = pytest.mark.parametrize(
     ("name", "options", "size"),
     [
-        ("vit", {"depth": 2, "width": 32, "heads": 4}, 8),
         ("vit", {"depth": 2, "width": 32, "heads": 4, "patch_size": 8, "dropout": 0.2, "drop_path": 0.2}, 32),
         ("vit2d", {"depth": 2, "width": 32, "stem": "conv", "position": "relative"}, 8),
         ("resnet18", {"width": 8, "drop_path": 0.2}, 8),
@@ -50,16 +46,6 @@ def build(
     )
 
 
-@pytest.mark.process
-def test_listing_imports_nothing_heavy():
-    script = (
-        "import sys, vitbench_scratch as p; names = [s.name for s in p.vitbench_models()];"
-        "print(len(names), sorted({'torch', 'numpy', 'timm'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "15 []\n"
-
-
 @ALL
 def test_builds_without_memory_at_its_own_size(spec):
     size = spec.input_size or (32, 32)
@@ -69,7 +55,7 @@ def test_builds_without_memory_at_its_own_size(spec):
 
 
 @pytest.mark.parametrize("name", ["vit", "vit2d", "resnet18", "hybrid-cifar", "hybrid"])
-@pytest.mark.parametrize(("channels", "size"), [(1, (16, 32)), (4, (96, 64)), (5, (32, 128))])
+@pytest.mark.parametrize(("channels", "size"), [(1, (16, 32)), (4, (96, 64))])
 def test_rectangles_of_any_channels_are_taken(name, channels, size):
     patch = {"patch_size": 8} if name == "hybrid" else {}
     height, width = (4 * side for side in size) if name == "hybrid" else size  # its stem makes a quarter of them
@@ -78,61 +64,19 @@ def test_rectangles_of_any_channels_are_taken(name, channels, size):
         assert model(torch.empty(2, channels, height, width)).shape == (2, 10)
 
 
-@ALL
-def test_every_option_is_one_that_build_takes(spec):
-    with torch.device("meta"), pytest.raises(TypeError, match="nonsense"):
-        build(spec, size=spec.input_size or 32, nonsense=1)
-
-
 @TRAINED
-@pytest.mark.parametrize("channels", [1, 3])
-def test_gradients_reach_every_parameter(name, options, size, channels):
-    torch.manual_seed(0)
-    model = build(SPECS[name], size=size, channels=channels, **options)
-    for parameter in model.parameters():
-        if not parameter.any():  # a zero-initialised head would hold the gradient back
-            nn.init.normal_(parameter, std=0.1)
-    logits = model(torch.randn(4, channels, size, size))
-    assert logits.shape == (4, 10)
-    logits.square().sum().backward()
-    for key, parameter in model.named_parameters():
-        assert parameter.grad is not None, key
-        assert parameter.grad.any(), key
-
-
-@TRAINED
-def test_eval_is_deterministic_and_changes_nothing(name, options, size):
-    model = build(SPECS[name], size=size, **options).eval()
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.1)
-    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    images = torch.randn(3, 3, size, size)
-    with torch.inference_mode():
-        first, second = model(images), model(images.flip(0)).flip(0)
-    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
-    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
-
-
-@TRAINED
-def test_state_dict_round_trip_through_the_checkpoint_option(name, options, size, tmp_path):
-    torch.manual_seed(0)
-    model = build(SPECS[name], size=size, **options)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.1)
-    save_file(model.state_dict(), tmp_path / "model.safetensors")
-    again = build(SPECS[name], size=size, **options, checkpoint=str(tmp_path / "model.safetensors"))
-    images = torch.randn(2, 3, size, size)
-    with torch.inference_mode():
-        assert torch.equal(model.eval()(images), again.eval()(images))
-
-
-@TRAINED
-def test_a_checkpoint_gets_a_new_head_of_zeros_where_that_is_asked_for(name, options, size, tmp_path):
+def test_a_checkpoint_is_the_whole_model_and_gets_a_new_head_of_zeros_where_that_is_asked_for(
+    name, options, size, tmp_path
+):
     path = str(tmp_path / "model.safetensors")
     model = build(SPECS[name], size=size, num_classes=5, **options)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)
     save_file(model.state_dict(), path)
+    again = build(SPECS[name], size=size, num_classes=5, **options, checkpoint=path)
+    images = torch.randn(2, 3, size, size)
+    with torch.inference_mode():
+        assert torch.equal(model.eval()(images), again.eval()(images))
     with pytest.raises(UnusableError, match="has a head for 5 classes, but the data has 3; head=new makes a new head"):
         build(SPECS[name], size=size, num_classes=3, **options, checkpoint=path)
     state = build(SPECS[name], size=size, num_classes=3, **options, checkpoint=path, head="new").state_dict()

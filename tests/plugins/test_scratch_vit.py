@@ -1,3 +1,5 @@
+"""The plain Vision Transformer: weights, logits and sizes are timm's; what it refuses."""
+
 from __future__ import annotations
 
 import pytest

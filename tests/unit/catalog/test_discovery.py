@@ -39,7 +39,6 @@ def found(*names: str) -> Discovery:
     "line",
     [
         "vitbench",
-        "vitbench>=0.0.1",
         f"vitbench=={vitbench.__version__}",
         "VitBench[html] (>=0.0.1)",
         'vitbench>=99; extra == "next"',
@@ -56,7 +55,7 @@ def test_a_requirement_that_holds_or_is_not_on_this_vitbench_is_no_problem(line:
 
 @pytest.mark.parametrize(
     "line",
-    ["vitbench>=99", "VitBench>=99", "vitbench (>=99)", "vitbench[html]>=99", "vitbench<0.0.1"],
+    ["vitbench>=99", "VitBench[html] (>=99)", "vitbench<0.0.1"],
 )
 def test_a_requirement_that_this_vitbench_does_not_meet_is_a_problem(line: str, install: Install) -> None:
     install("mine", line)

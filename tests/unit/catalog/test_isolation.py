@@ -45,33 +45,34 @@ def test_a_plugin_may_hold_on_to_its_stdout_and_ask_it_what_a_stream_is_asked(
 WRAP = "io.TextIOWrapper(sys.{0}.buffer, encoding='utf-8')"
 
 
-@pytest.mark.process
-@pytest.mark.parametrize(
-    "deed",
-    [
-        f"sys.stdout = {WRAP.format('stdout')}",
-        f"sys.stderr = {WRAP.format('stderr')}",
-        "sys.stdout = open(sys.stdout.fileno(), 'w', encoding='utf-8')",
-        "sys.stderr = open(os.devnull, 'w')",
-        "sys.stderr = sys.stdout",
-        "sys.stdout = None",
-    ],
+DEEDS = (
+    f"sys.stdout = {WRAP.format('stdout')}",
+    f"sys.stderr = {WRAP.format('stderr')}",
+    "sys.stdout = open(sys.stdout.fileno(), 'w', encoding='utf-8')",
+    "sys.stderr = open(os.devnull, 'w')",
+    "sys.stderr = sys.stdout",
+    "sys.stdout = None",
 )
-def test_streams_that_a_plugin_replaced_are_put_back_and_still_there(deed: str) -> None:
+
+
+@pytest.mark.process
+def test_streams_that_a_plugin_replaced_are_put_back_and_still_there() -> None:
     code = (
         "import gc, io, os, sys\n"
         "from vitbench.catalog.isolation import undone\n"
-        "with undone() as remarks:\n"
-        f"    {deed}\n"
-        "    print('from the plugin')\n"
-        "gc.collect()\n"
-        "print(remarks[-1])\n"
-        "print('the end', file=sys.stderr)\n"
+        f"for number, deed in enumerate({DEEDS!r}):\n"
+        "    with undone() as remarks:\n"
+        "        exec(deed)\n"
+        "        print(f'from plugin {number}')\n"
+        "    gc.collect()\n"
+        "    print(remarks[-1])\n"
+        "    print(f'the end {number}', file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "replaced sys.stdout or sys.stderr; they were restored\n"), done.stderr
-    assert done.stderr.splitlines()[-1] == "the end"
-    assert ("from the plugin" in done.stderr) == (deed != "sys.stdout = None")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == len(DEEDS) * "replaced sys.stdout or sys.stderr; they were restored\n"
+    lines = [line for number in range(len(DEEDS)) for line in (f"from plugin {number}", f"the end {number}")]
+    assert done.stderr.splitlines() == [line for line in lines if line != "from plugin 5"], "there was no stdout"
 
 
 def test_what_is_written_by_a_wrapped_stdout_is_told(capsys: pytest.CaptureFixture[str]) -> None:

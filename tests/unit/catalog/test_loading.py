@@ -60,13 +60,12 @@ BROKEN = {
         "load",
         "E",
     ),
-    "an error in a hook": (models("1 / 0"), "call", "vitbench_models: ZeroDivisionError: division by zero"),
-    "an exit in a hook": (models("raise SystemExit"), "call", "vitbench_models: SystemExit"),
-    "a lacking field": (
-        models('yield vitbench.ModelSpec(name="n", build="b:b")'),
-        "validate",
-        "vitbench_models: TypeError: model n lacks summary",
+    "a panic in a hook": (
+        models("raise type('Panic', (BaseException,), {})('index')"),
+        "call",
+        "vitbench_models: Panic: index",
     ),
+    "an error in a hook": (models("1 / 0"), "call", "vitbench_models: ZeroDivisionError: division by zero"),
     "no number of a contract": (
         f'vitbench_api = "2"\n{GOOD}',
         "register",
@@ -74,20 +73,9 @@ BROKEN = {
     ),
     "a contract before the first": (f"vitbench_api = 0\n{GOOD}", "register", "such as 1, not 0"),
     "a truth for a contract": (f"vitbench_api = True\n{GOOD}", "register", "such as 1, not True"),
-    "a spec that refuses itself": (
-        models('yield vitbench.ModelSpec(name="a b", build="b:b", summary="x")'),
-        "validate",
-        "vitbench_models: ValueError: model name 'a b' must be letters",
-    ),
     "no return": (models("pass"), "call", "vitbench_models: TypeError: must return an iterable, not None"),
     "a lone spec": (models(f"return {SPEC}"), "call", "must return an iterable, not ModelSpec"),
     "a lone text": (models('return "net"'), "call", "must return an iterable, not str"),
-    "a tuple without its comma": (
-        models('yield vitbench.ModelSpec(name="n", build="b:b", summary="x", requires=("timm"))'),
-        "validate",
-        "vitbench_models: ValueError: model n: requires must be a tuple of texts",
-    ),
-    "another type": (models('return ["net"]'), "validate", "vitbench_models: TypeError: returned str where ModelSpec"),
     "one name twice": (models(f"return [{SPEC}, {SPEC}]"), "validate", 'returned the name "net" 2 times; none is used'),
     "a suite that is not there": (
         models('return ["/no/such/suite.toml"]', hook="vitbench_suites"),
@@ -136,10 +124,8 @@ def spec(name: str, fields: str = "") -> str:
     ("bad", "words"),
     [
         (spec("a b"), "vitbench_models: ValueError: model name 'a b' must be letters"),
-        (spec("bad", "image_size=0"), "vitbench_models: ValueError: model bad: image_size must be"),
         (spec("bad", "bild=1"), "vitbench_models: TypeError: model bad has no field 'bild'. Did you mean \"build\"?"),
         ('vitbench.ModelSpec(name="bad", summary="x")', "vitbench_models: TypeError: model bad lacks build"),
-        (spec("bad", "options={'depth': None}"), "model bad: option depth needs a type"),
         (spec("bad", "options={'depth': vitbench.Option(4, hlep='x')}"), "model bad: option depth has no field 'hlep'"),
         (spec("bad", "preprocess=vitbench.Preprocess(mean=(1.0,), std=(0.0,))"), "model bad: preprocess: std must be"),
         ("'net'", "vitbench_models: TypeError: returned str where ModelSpec is expected"),
@@ -218,7 +204,7 @@ def test_a_hook_that_looks_misspelt_is_told_as_that_even_where_a_later_contract_
     install("later", "vitbench_api = 2\n" + models("return []", hook="vitbench_modles"))
     [problem] = loaded("later").problems
     assert problem.severity == "warning"
-    assert problem.error.endswith('it is left out. Did you mean "vitbench_models"?')
+    assert problem.error.endswith('it is ignored.  Did you mean "vitbench_models"?')
 
 
 @tolerant

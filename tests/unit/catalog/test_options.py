@@ -157,9 +157,7 @@ def test_a_model_of_its_own_size_is_the_same_model() -> None:
     assert complete_model("model net", spec, {"image_size": 96}) == {"image_size": "96"}
 
 
-@pytest.mark.parametrize(
-    "given", ["0", 0, -32, "-32", "32x", "x32", "32x32x3", "large", 1.5, True, "9000", (1, 2, 3), "³"]
-)
+@pytest.mark.parametrize("given", ["0", -32, "32x", "32x32x3", "large", 1.5, True, "9000", (1, 2, 3), "³"])
 def test_what_is_no_image_size_is_refused_in_a_sentence(given: OptionValue) -> None:
     with pytest.raises(
         UsageError, match=r"^model net: option image_size must be a side of 1 to 8192 pixels, or height"

@@ -243,15 +243,15 @@ def test_the_hash_of_the_core_is_that_of_all_that_makes_numbers() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["data/cache.py", "measuring/timing.py", "training/inputs.py", "worker/bench.py"])
-def test_an_edit_of_vitbenchs_own_code_is_another_hash(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_edit_of_vitbenchs_own_code_is_another_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(provenance.__file__).parents[1]
     copy = tmp_path / "vitbench"
     shutil.copytree(root, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(provenance, "__file__", str(copy / "catalog" / "provenance.py"))
-    assert core_hash.__wrapped__() == core_hash()
-    with (copy / name).open("a") as file:
-        file.write("# an edit\n")
-    assert core_hash.__wrapped__() != core_hash()
+    hashes = [core_hash.__wrapped__()]
+    assert hashes == [core_hash()]
+    for name in ("data/cache.py", "measuring/timing.py", "training/inputs.py", "worker/bench.py"):
+        with (copy / name).open("a") as file:
+            file.write("# an edit\n")
+        hashes.append(core_hash.__wrapped__())
+    assert len(set(hashes)) == len(hashes)

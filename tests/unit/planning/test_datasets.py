@@ -43,14 +43,6 @@ def test_channels_that_become_no_input_are_told_in_one_line(wanted: int | None, 
     assert found == (Fault(reason=reason, exit_code=3) if reason else None)
 
 
-def test_a_model_that_learns_needs_training_images() -> None:
-    data = msgspec.structs.replace(factories.data_info(), sizes={"test": 4})
-    spec = ModelSpec(name="net", build="a:b", summary="x")
-    assert unfit(spec, data) is None
-    assert unfit(spec, data, learns=True) == Fault(reason="it learns, but there are no training images", exit_code=3)
-    assert unfit(spec, factories.data_info(), learns=True) is None
-
-
 def test_data_are_told_apart_by_their_options() -> None:
     def key(**fields: object) -> bytes:
         return data_key(AskedCell(kind="quality", model=AskedModel(name="m"), **{"dataset": "d/shades", **fields}))

@@ -40,9 +40,7 @@ def raising(error: BaseException) -> Callable[..., object]:
     ("resolve", "words"),
     [
         (raising(ValueError("two\nlines")), "ValueError: two lines"),
-        (raising(SystemExit(3)), "SystemExit: 3"),
         (raising(BaseException("a panic")), "BaseException: a panic"),
-        (lambda name: None, "TypeError: resolve returned NoneType, not a ModelSpec"),
         ("no_such_module:resolve", "cannot import no_such_module:resolve: ModuleNotFoundError"),
     ],
 )

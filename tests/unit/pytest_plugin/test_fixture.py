@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from vitbench.environment import machine_class
 from vitbench.measuring import timing
@@ -62,8 +61,7 @@ def _loaded() -> None:
 @pytest.fixture
 def package(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Give a package's folder, in which benchmarks are short: their figures say little, but are there."""
-    monkeypatch.setattr(timing, "BLOCK_SECONDS", 0.01)
-    monkeypatch.setattr(timing, "WARMUP_SECONDS", 0.05)
+    monkeypatch.setattr(timing.time_step, "__defaults__", (None, timing.WarmUpPace(block_seconds=0.01, seconds=0.05)))
     monkeypatch.setattr(benchmarking, "NOISY_SECONDS", 0.05)
     monkeypatch.setattr(benchmarking, "ENOUGH_CALL_SECONDS", 0.05)
     monkeypatch.setattr(timing.gc, "collect", lambda: 0)  # of all that the tests around hold
@@ -171,29 +169,6 @@ def test_an_error_of_the_models_own_keeps_its_traceback(package: pytest.Pytester
     )
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(["*return self.head(images.mean(1))", "E*RuntimeError: *"])
-
-
-def test_flags_are_as_they_were(package: pytest.Pytester) -> None:
-    threads = torch.get_num_threads()
-    done = run(
-        package,
-        """
-    import torch
-
-    def test_flags(vitbench_benchmark):
-        torch.set_float32_matmul_precision("medium")
-        with torch.no_grad():
-            seed = torch.initial_seed()
-            info = vitbench_benchmark(build, mode="training", image_size=4)
-            assert not torch.is_grad_enabled()
-        assert torch.get_float32_matmul_precision() == "medium"
-        assert torch.initial_seed() == seed
-        assert info["threads"] == torch.get_num_threads()
-    """,
-    )
-    torch.set_float32_matmul_precision("highest")
-    done.assert_outcomes(passed=1)
-    assert torch.get_num_threads() == threads
 
 
 ONE = """

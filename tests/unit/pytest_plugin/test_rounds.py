@@ -99,8 +99,7 @@ def test_the_last_output_of_each_round_is_looked_at() -> None:
 @pytest.mark.compute
 def test_a_step_is_judged_by_the_rules_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop's times make the result; the warm-up, which had its own, does not."""
-    monkeypatch.setattr(timing, "BLOCK_SECONDS", 1e-5)
-    monkeypatch.setattr(timing, "WARMUP_SECONDS", 0.0)
+    pace = timing.WarmUpPace(block_seconds=1e-3, seconds=0.0)
     monkeypatch.setattr(benchmarking, "NOISY_SECONDS", 0.0)
     monkeypatch.setattr(timing, "disturbances", lambda start, end, **_: (["a load"], ["a quota"]))
     images = torch.ones(2, 3, 4, 4)
@@ -110,10 +109,10 @@ def test_a_step_is_judged_by_the_rules_of_a_run(monkeypatch: pytest.MonkeyPatch)
         after_all(step, rounds, calls, after)
         return [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
 
-    found = time_step(lambda: LOGITS, "inference", images, 10, measure_by(drifting, single=False))
+    found = time_step(lambda: LOGITS, "inference", images, 10, measure_by(drifting, single=False), pace)
     assert found.block_seconds == tuple(found.calls_per_block * x for x in (1.0, 1.1, 1.2, 1.3, 1.4, 1.5))
     assert any("the times drift" in reason for reason in found.warnings)
     assert "a load" in found.warnings
     assert found.errors == ("a quota",)
     with pytest.raises(InvalidOutput, match="must return logits"):
-        time_step(lambda: LOGITS, "inference", images, 9, measure_by(Loop(), single=False))
+        time_step(lambda: LOGITS, "inference", images, 9, measure_by(Loop(), single=False), pace)

@@ -155,10 +155,6 @@ def half(self: Net, images: Tensor) -> Tensor:
     return self.head(self.features(images)).half()
 
 
-def infinite(self: Net, images: Tensor) -> Tensor:
-    return self.head(self.features(images)) / (images.mean(dim=(1, 2, 3)) * 0)[:, None]
-
-
 def pair(self: Net, images: Tensor) -> Any:
     return self.head(self.features(images)), images
 
@@ -201,10 +197,6 @@ class Unused(Net):
     def __init__(self, **shape: Any) -> None:
         super().__init__(**shape)
         self.forgotten = nn.Linear(3, 3)
-
-
-def detached(self: Net, images: Tensor) -> Tensor:
-    return self.head(self.dropout(self.features(images).detach()))
 
 
 def no_gradient(self: Net, images: Tensor) -> Tensor:
@@ -330,15 +322,7 @@ def turns_gradients_off(self: Net, images: Tensor) -> Tensor:
 
 
 BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
-    "one class count": ("check_model_builds", "build(num_classes=2, ", fixed_head, {}),
-    "says where it broke": ("check_model_builds", "ValueError: only ten classes here (test_mo", fixed_head, {}),
-    "no module": ("check_model_builds", "returned dict; return a torch.nn.Module", lambda **shape: shape, {}),
-    "an option that build does not take": (
-        "check_model_builds",
-        "build does not take 'widht', which its spec declares",
-        build,
-        {"options": {"widht": 3}},
-    ),
+    "one class count": ("check_model_builds", "ValueError: only ten classes here (test_mo", fixed_head, {}),
     "facts that are no dict": (
         "check_model_builds",
         "facts are a tuple; make them a dict",
@@ -357,7 +341,6 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         fixed_size,
         {"image_size": 16},
     ),
-    "one size, not declared": ("check_model_follows_data", "forward of images [2, 3, 8, 8] raised", fixed_size, {}),
     "not for small images": (
         "check_model_follows_data",
         "; raise UsageError in build for a size that it cannot take, or declare image_size",
@@ -387,7 +370,6 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         {},
     ),
     "half precision": ("check_model_logits", "the logits are float16; they must be float32", changed(forward=half), {}),
-    "not finite": ("check_model_logits", "logits are not finite for normal noise", changed(forward=infinite), {}),
     "two outputs": ("check_model_logits", "returned a tuple; it must return a plain tensor", changed(forward=pair), {}),
     "one image": ("check_model_logits", "output of shape (2,) for 1 images", changed(forward=squeezed), {}),
     "dropout in eval": (
@@ -433,12 +415,6 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         head_of,
         {"options": {"sizes": Option(6, choices=(6, 7))}},
     ),
-    "a cut": (
-        "check_model_gradients",
-        "convolution.weight (and 2 more) gets no gradient",
-        changed(forward=detached),
-        {},
-    ),
     "a cut at the end": ("check_model_gradients", "no gradient flows back from", changed(forward=no_gradient), {}),
     "zeros": ("check_model_gradients", "gets a gradient of zeros", changed(forward=nothing_through), {}),
     "infinite": ("check_model_gradients", "gets a gradient that is not finite", changed(forward=roots), {}),
@@ -474,22 +450,10 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         changed(forward=shares_a_mean),
         {},
     ),
-    "a seed": (
-        "check_model_leaves_random_state",
-        "build seeds the generator of torch",
-        seeds(lambda: torch.manual_seed(0)),
-        {},
-    ),
     "numpy's seed": (
         "check_model_leaves_random_state",
         "build seeds the generator of numpy",
         seeds(lambda: np.random.seed(0)),
-        {},
-    ),
-    "Python's seed": (
-        "check_model_leaves_random_state",
-        "build seeds the generator of random",
-        seeds(lambda: random.seed(0)),
         {},
     ),
     "draws in eval": (
@@ -536,7 +500,7 @@ def test_each_bad_model_is_caught_by_name(case: str) -> None:
 
 
 @pytest.mark.compute
-@pytest.mark.parametrize("case", ["values in build", "batch statistics", "an unused layer", "hidden state", "threads"])
+@pytest.mark.parametrize("case", ["values in build", "hidden state", "threads"])
 def test_a_fault_fails_no_other_check(case: str) -> None:
     check, _, build, fields = BAD[case]
     assert list(failed(run(build, **fields))) == [check]
@@ -556,20 +520,8 @@ def even_sizes(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
     return Net(image_size=image_size, **shape)
 
 
-def test_a_model_that_follows_the_data_may_refuse_a_size_in_words() -> None:
-    assert failed(run(even_sizes)) == {}
-
-
 def refuses_all(**shape: Any) -> nn.Module:
     raise UsageError("only 14")
-
-
-def test_a_model_that_refuses_all_sizes_is_told_to_declare_its_own() -> None:
-    (outcome,) = run(refuses_all, only="check_model_builds").values()
-    assert outcome.status == "failed"
-    assert outcome.reason == (
-        "build refuses images of 8, 32, 32x64, 64, 224 pixels (only 14); declare the image_size that it takes"
-    )
 
 
 def large_patches(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
@@ -578,8 +530,9 @@ def large_patches(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
     return Net(image_size=image_size, **shape)
 
 
-def test_a_model_for_imagenets_size_alone_is_checked_at_that_size() -> None:
-    assert failed(run(large_patches)) == {}
+@pytest.mark.parametrize("build", [even_sizes, large_patches], ids=["64 alone", "224 alone"])
+def test_a_model_that_follows_the_data_may_refuse_sizes_in_words(build: Build) -> None:
+    assert failed(run(build)) == {}
 
 
 class SkipsABlock(Net):
@@ -921,7 +874,12 @@ def no_forward(self: Net, images: Tensor) -> Tensor:
 ROOTS: dict[str, tuple[Build | str, dict[str, Any], str, str]] = {
     "import": ("no_such_package:build", {}, "check_model_builds", "cannot import no_such_package:build"),
     "a refusal": (refuses_all, {"image_size": 16}, "check_model_builds", "raised only 14 (test_models.py"),
-    "a refusal of all sizes": (refuses_all, {}, "check_model_builds", "build refuses images of 8, 32"),
+    "a refusal of all sizes": (
+        refuses_all,
+        {},
+        "check_model_builds",
+        "build refuses images of 8, 32, 32x64, 64, 224 pixels (only 14); declare the image_size that it takes",
+    ),
     "no module": (lambda **shape: shape, {}, "check_model_builds", "returned dict"),
     "an unknown option": (build, {"options": {"widht": 3}}, "check_model_builds", "does not take 'widht'"),
     "forward": (changed(forward=no_forward), {}, "check_model_logits", "raised ValueError: not today"),

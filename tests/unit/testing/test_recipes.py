@@ -31,13 +31,14 @@ Fit = Callable[[nn.Module, TrainVal, FitRun], Any]
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(recipes, "LONG", (5, 40))
+    monkeypatch.setattr(recipes, "LONG", (5, 12))
 
 
-def run(fit: Fit | str, *, only: str = "", model: ModelSpec | None = None, **fields: Any) -> dict[str, Outcome]:
-    spec = RecipeSpec(name="fit", fit=fit, summary="A recipe", options={"epochs": 5, "lr": 0.1}, **fields)
+def run(fit: Fit | str, *only: str, model: ModelSpec | None = None, **fields: Any) -> dict[str, Outcome]:
+    """Run the checks named, or all, and return the outcomes by the check's name."""
+    spec = RecipeSpec(name="fit", fit=fit, summary="A recipe", **{"options": {"epochs": 5, "lr": 0.1}, **fields})
     checks = checks_for("mine/fit", RecipeCase(spec=spec, model=model))
-    return {one.check: one for one in run_checks([check for check in checks if only in ("", check.name)])}
+    return {one.check: one for one in run_checks([check for check in checks if not only or check.name in only])}
 
 
 def failed(outcomes: dict[str, Outcome]) -> dict[str, str]:
@@ -73,13 +74,6 @@ def sgd(
             loss.backward()
             optimizer.step()
     return model
-
-
-def test_a_good_recipe_passes_all() -> None:
-    assert {one.check: one.status for one in run(sgd).values() if one.status != "passed"} == {
-        "check_recipe_step": "skipped",
-        "check_recipe_resumes": "skipped",
-    }
 
 
 def test_a_recipe_that_trains_nothing_and_says_so_passes_what_applies() -> None:
@@ -157,24 +151,6 @@ def sets_a_flag(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
     return sgd(model, data, run)
 
 
-def turns_gradients_off(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
-    model = sgd(model, data, run)
-    torch.set_grad_enabled(False)
-    return model
-
-
-def adam_step(model: nn.Module, run: FitRun) -> TrainStep:
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
-
-    def take(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        loss = F.cross_entropy(model(inputs), labels)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return TrainStep(optimizer=optimizer, take=take)
-
-
 def resumable(
     model: nn.Module,
     data: TrainVal,
@@ -209,8 +185,6 @@ def resumable(
 
 
 BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
-    "an error": ("check_recipe_returns_model", "fit raised IndexError: no batch 6 (test_re", breaks, {}),
-    "no return": ("check_recipe_returns_model", "fit returned NoneType", lambda model, data, run: None, {}),
     "no budget, no epochs": (
         "check_recipe_returns_model",
         "without --epochs, where run.budget.epochs is None, fit raised TypeError: 'NoneType' object cannot be",
@@ -220,7 +194,6 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
     "the size of the cache": ("check_recipe_returns_model", "fit raised RuntimeError", ignores_the_size, {}),
     "text in the log": ("check_recipe_returns_model", "fit raised ValueError: could not convert", logs_text, {}),
     "a tensor in the log": ("check_recipe_returns_model", "fit raised TypeError: Encoding", logs_a_tensor, {}),
-    "not finite": ("check_recipe_returns_model", "logits are not finite", not_finite, {}),
     "another head": ("check_recipe_returns_model", "after fit the model returned an output of shape", other_head, {}),
     "no training": (
         "check_recipe_trains",
@@ -233,12 +206,6 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
         "fit changes the model, but the spec says trains=False",
         sgd,
         {"trains": False},
-    ),
-    "uphill": (
-        "check_recipe_loss_falls",
-        "and must be below 0.9 of the labels' entropy, 0.936; does it learn from the images",
-        lambda model, data, run: sgd(model, data, run, uphill=True),
-        {},
     ),
     "labels of other images": (
         "check_recipe_loss_falls",
@@ -276,17 +243,9 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
         lambda model, data, run: sgd(model, data, run, how=statistics(data.train)),
         {},
     ),
-    "none": (
-        "check_recipe_preprocesses",
-        "the model's inputs have the mean 0.51, by",
-        lambda model, data, run: sgd(model, data, run, how=Preprocess(mean=(0.0,), std=(1.0,))),
-        {},
-    ),
-    "another device": ("check_recipe_device", "with run.device cpu, left of the fitted model", goes_away, {}),
     "statistics of all images": ("check_recipe_sees_its_split", "change the weights", statistics_of_all, {}),
     "rows of another array": ("check_recipe_sees_its_split", "change the weights", validates_on_the_training_array, {}),
     "a look at the test split": ("check_recipe_sees_its_split", "change the weights", peeks_at_the_test_split, {}),
-    "a step of another optimiser": ("check_recipe_step", "its step is one of Adam,", sgd, {"step": adam_step}),
     "never resumed": ("check_recipe_resumes", "never run.resume", partial(resumable, asks=False), {}),
     "no momentum": (
         "check_recipe_resumes",
@@ -296,22 +255,18 @@ BAD: dict[str, tuple[str, str, Fit, dict[str, Any]]] = {
     ),
     "half a loss": ("check_recipe_resumes", "step 9 logs a different loss", partial(resumable, keeps_loss=False), {}),
     "a flag": ("check_recipe_leaves_flags", "fit changes torch's cudnn.benchmark", sets_a_flag, {}),
-    "grad mode": ("check_recipe_leaves_flags", "fit changes torch's grad_enabled", turns_gradients_off, {}),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_each_bad_recipe_is_caught_by_name(case: str) -> None:
     check, words, fit, fields = BAD[case]
-    (outcome,) = run(fit, only=check, **fields).values()
+    (outcome,) = run(fit, check, **fields).values()
     assert (outcome.check, outcome.status) == (check, "failed")
     assert words in outcome.reason
 
 
-@pytest.mark.parametrize(
-    "case",
-    ["secret training", "uphill", "a fixed seed", "a budget of its own", "none", "a look at the test split", "a flag"],
-)
+@pytest.mark.parametrize("case", ["secret training", "a fixed seed", "a look at the test split"])
 def test_a_fault_fails_no_other_check(case: str) -> None:
     check, _, fit, fields = BAD[case]
     assert list(failed(run(fit, **fields))) == [check]
@@ -319,7 +274,8 @@ def test_a_fault_fails_no_other_check(case: str) -> None:
 
 def test_every_check_has_a_bad_recipe() -> None:
     names = {check.name for check in checks_for("r", RecipeCase(spec=RecipeSpec(name="r", fit=sgd, summary="x")))}
-    assert {check for check, *_ in BAD.values()} == names
+    of_others = {"check_recipe_step"} | {check for _, check, _ in ROOTS.values()}
+    assert {check for check, *_ in BAD.values()} | of_others == names
 
 
 # Good recipes of other kinds ------------------------------------------------------------------------------------------
@@ -366,13 +322,23 @@ def needs_three_epochs(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Modu
     return sgd(model, data, run)
 
 
-@pytest.mark.parametrize("fit", [by_numpy, all_at_once, norms_alone, twice, needs_three_epochs, resumable])
-def test_a_good_recipe_of_another_kind_passes_all(fit: Fit) -> None:
-    assert failed(run(fit)) == {}
+@pytest.mark.parametrize(
+    ("fit", "checks"),
+    [
+        (by_numpy, ("check_recipe_seed",)),
+        (all_at_once, ("check_recipe_seed", "check_recipe_budget")),
+        (norms_alone, ("check_recipe_trains", "check_recipe_loss_falls")),
+        (twice, ("check_recipe_budget",)),
+        (needs_three_epochs, ("check_recipe_returns_model", "check_recipe_budget")),
+        (resumable, ("check_recipe_seed", "check_recipe_resumes")),
+    ],
+)
+def test_a_good_recipe_of_another_kind_passes_what_could_mistake_it(fit: Fit, checks: tuple[str, ...]) -> None:
+    assert {one.status for one in run(fit, *checks).values()} == {"passed"}
 
 
 def slowly(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
-    optimizer = torch.optim.AdamW(model.train().parameters(), lr=5e-5)
+    optimizer = torch.optim.AdamW(model.train().parameters(), lr=2e-4)
     generator = torch.Generator().manual_seed(run.seed)
     for _ in range(run.budget.epochs or 5):
         for images, labels in batches(data.train, batch_size=32, device=run.device, generator=generator):
@@ -384,14 +350,13 @@ def slowly(model: nn.Module, data: TrainVal, run: FitRun) -> nn.Module:
 
 
 def test_a_slow_recipe_gets_more_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert failed(run(slowly, only="check_recipe_loss_falls")) == {}
+    assert failed(run(slowly, "check_recipe_loss_falls")) == {}
     monkeypatch.setattr(recipes, "LONG", (5,))
-    assert list(failed(run(slowly, only="check_recipe_loss_falls"))) == ["check_recipe_loss_falls"]
+    assert list(failed(run(slowly, "check_recipe_loss_falls"))) == ["check_recipe_loss_falls"]
 
 
 def test_a_batch_that_is_larger_than_the_problem_is_named() -> None:
-    spec = RecipeSpec(name="fit", fit=lambda model, data, run: model, summary="x", options={"batch_size": 256})
-    outcomes = {one.check: one for one in run_checks(checks_for("mine/fit", RecipeCase(spec=spec)))}
+    outcomes = run(lambda model, data, run: model, options={"batch_size": 256})
     for check in ("check_recipe_trains", "check_recipe_budget"):
         assert outcomes[check].reason.endswith(
             "of 192 images there is no batch of 256: keep the last, short one where it is the only one"
@@ -402,11 +367,11 @@ def test_a_batch_that_is_larger_than_the_problem_is_named() -> None:
 
 ROOTS: dict[str, tuple[Fit | str, str, str]] = {
     "import": ("no_such_package:fit", "check_recipe_returns_model", "cannot import no_such_package:fit"),
-    "fit raises": (breaks, "check_recipe_returns_model", "fit raised IndexError: no batch 6"),
+    "fit raises": (breaks, "check_recipe_returns_model", "fit raised IndexError: no batch 6 (test_re"),
     "nothing returned": (lambda model, data, run: None, "check_recipe_returns_model", "fit returned NoneType"),
     "not finite": (not_finite, "check_recipe_returns_model", "logits are not finite"),
     "nothing done": (lambda model, data, run: model, "check_recipe_trains", "fit does not change the model"),
-    "another device": (goes_away, "check_recipe_device", "with run.device cpu"),
+    "another device": (goes_away, "check_recipe_device", "with run.device cpu, left of the fitted model"),
 }
 
 
@@ -435,10 +400,10 @@ def sgd_step(model: nn.Module, run: FitRun) -> TrainStep:
     return TrainStep(optimizer=optimizer, take=take)
 
 
-def test_a_recipe_whose_fit_takes_its_step_passes() -> None:
+def test_a_good_recipe_whose_fit_takes_its_step_passes_all() -> None:
     outcomes = run(sgd, step=sgd_step)
-    assert failed(outcomes) == {}
-    assert outcomes["check_recipe_step"].status == "passed"
+    assert [name for name, one in outcomes.items() if one.status != "passed"] == ["check_recipe_resumes"]
+    assert outcomes["check_recipe_resumes"].status == "skipped"
 
 
 def another_optimizer(model: nn.Module, run: FitRun) -> TrainStep:
@@ -472,11 +437,7 @@ STEPS: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("fault", STEPS)
 def test_each_bad_step_is_caught(fault: str) -> None:
     step, words = STEPS[fault]
-    assert words in failed(run(sgd, only="check_recipe_step", step=step))["check_recipe_step"]
-
-
-def test_a_bad_step_fails_no_other_check() -> None:
-    assert list(failed(run(sgd, step=another_optimizer))) == ["check_recipe_step"]
+    assert words in failed(run(sgd, "check_recipe_step", step=step))["check_recipe_step"]
 
 
 def test_a_recipe_that_distils_gets_a_small_teacher() -> None:
@@ -487,10 +448,9 @@ def test_a_recipe_that_distils_gets_a_small_teacher() -> None:
         assert teacher(inputs).shape == (32, data.num_classes)
         return sgd(model, data, run, epochs=run.budget.epochs or 5)
 
-    spec = RecipeSpec(name="fit", fit=distils, summary="x", options={"teacher": Option("scratch/vit", kind="model")})
-    outcomes = {one.check: one for one in run_checks(checks_for("mine/fit", RecipeCase(spec=spec)))}
-    assert failed(outcomes) == {}
-    assert outcomes["check_recipe_loss_falls"].status == "passed"
+    options = {"teacher": Option("scratch/vit", kind="model")}
+    outcomes = run(distils, "check_recipe_loss_falls", "check_recipe_budget", options=options)
+    assert {one.status for one in outcomes.values()} == {"passed"}
 
 
 def test_a_recipe_that_needs_a_file_is_skipped_and_one_that_breaks_without_is_not() -> None:
@@ -499,15 +459,13 @@ def test_a_recipe_that_needs_a_file_is_skipped_and_one_that_breaks_without_is_no
             raise UsageError("give soft_labels")
         return sgd(model, data, run)
 
-    def outcomes(fit: Fit) -> list[Outcome]:
-        spec = RecipeSpec(name="fit", fit=fit, summary="x", options={"soft_labels": Option("", kind="file")})
-        return run_checks(checks_for("mine/fit", RecipeCase(spec=spec)))
-
-    assert {one.status for one in outcomes(reads)} == {"skipped"}
-    assert outcomes(reads)[0].reason == (
+    options = {"soft_labels": Option("", kind="file")}
+    outcomes = run(reads, options=options)
+    assert {one.status for one in outcomes.values()} == {"skipped"}
+    assert outcomes["check_recipe_returns_model"].reason == (
         "its option soft_labels needs a file, which the kit does not have: give soft_labels"
     )
-    assert [one.check for one in outcomes(breaks) if one.status == "failed"] == ["check_recipe_returns_model"]
+    assert list(failed(run(breaks, options=options))) == ["check_recipe_returns_model"]
 
 
 def test_a_recipe_whose_library_is_not_installed_is_skipped() -> None:
@@ -546,7 +504,8 @@ def backbone(width: int) -> ModelSpec:
 
 
 def test_a_recipe_for_one_model_of_its_plugin_gets_that_model() -> None:
-    assert "has no attribute 'backbone'" in failed(run(of_backbones))["check_recipe_returns_model"]
+    without = run(of_backbones, "check_recipe_returns_model")
+    assert "has no attribute 'backbone'" in failed(without)["check_recipe_returns_model"]
     assert failed(run(of_backbones, model=backbone(8))) == {}
 
 
@@ -555,7 +514,8 @@ def test_a_recipe_that_takes_any_model_gets_the_small_one_even_where_a_model_nam
         assert isinstance(model, TinyNet)
         return sgd(model, data, run)
 
-    assert failed(run(only_small, model=backbone(8))) == {}
+    (outcome,) = run(only_small, "check_recipe_returns_model", model=backbone(8)).values()
+    assert outcome.status == "passed"
 
 
 PLUGIN = """
@@ -593,7 +553,7 @@ def test_a_model_that_its_recipe_makes_worse_is_found() -> None:
         model.backbone.requires_grad_(False)
         return sgd(model, data, run, uphill=True)
 
-    outcome = run(worse, only="check_recipe_loss_falls", model=backbone(8))["check_recipe_loss_falls"]
+    outcome = run(worse, "check_recipe_loss_falls", model=backbone(8))["check_recipe_loss_falls"]
     assert outcome.status == "failed"
     assert "and was before 1." in outcome.reason
 
@@ -629,5 +589,6 @@ def test_a_recipe_for_a_baseline_gets_it_and_needs_no_passes() -> None:
         "check_recipe_step": "it declares no step; training speed is measured with a step of AdamW",
         "check_recipe_resumes": "it saves nothing; a training that is killed starts over",
     }
-    assert "UsageError" not in failed(run(count))["check_recipe_returns_model"]
-    assert "counts for the baseline only" in failed(run(count))["check_recipe_returns_model"]
+    reason = failed(run(count, "check_recipe_returns_model"))["check_recipe_returns_model"]
+    assert "UsageError" not in reason
+    assert "counts for the baseline only" in reason

@@ -221,9 +221,9 @@ def test_a_measurement_that_a_fixed_column_would_hide_is_refused(name: str) -> N
     [
         ({"draw": "m"}, "figure looks: draw must be an import string"),
         ({"summary": "two\nlines"}, "figure looks: summary must be one line of text"),
-        ({"needs": "kept"}, "figure looks: needs must be a tuple of texts"),
+        ({"needs": "kept"}, "figure looks: needs must be a tuple of strings"),
         ({"needs": ("images",)}, "figure looks: needs must be among predictions, kept, not 'images'"),
-        ({"requires": "torchcam"}, "figure looks: requires must be a tuple of texts"),
+        ({"requires": "torchcam"}, "figure looks: requires must be a tuple of strings"),
         ({"options": {"subject": 1}}, "figure looks: option subject has the name of an argument of draw"),
         ({"options": {"teacher": Option("", kind="model")}}, "figure looks: option teacher is of kind model"),
     ],
@@ -331,7 +331,7 @@ def test_the_default_says_what_an_option_is(option: Option, kind: str, several: 
         ("a", {"minimum": 1}, "has a minimum, which only numbers have, and is str"),
         (True, {"maximum": 1}, "has a maximum, which only numbers have, and is bool"),
         ("a", {"choices": "abc"}, "has choices that are not a tuple, such as (\"one\",) with its comma: 'abc'"),
-        (4, {"choices": 4}, "has choices that are no tuple"),
+        (4, {"choices": 4}, "has choices that are not a tuple"),
         (None, {"type": "int", "choices": ("1", "2")}, "has choices that are not all int: '1', '2'"),
         (1, {"choices": (1, True)}, "has choices that are not all int: 1, True"),
     ],
@@ -417,7 +417,7 @@ def test_a_recipe_has_a_step_and_says_what_it_requires() -> None:
     assert RecipeSpec(name="r", fit="a:b", summary="x").step is None
     with pytest.raises(ValueError, match="recipe r: step must be an import string"):
         RecipeSpec(name="r", fit="a:b", step="nonsense", summary="x")
-    with pytest.raises(ValueError, match="recipe r: requires must be a tuple of texts"):
+    with pytest.raises(ValueError, match="recipe r: requires must be a tuple of strings"):
         RecipeSpec(name="r", fit="a:b", summary="x", requires="peft")  # type: ignore[arg-type]
 
 
@@ -471,7 +471,7 @@ def test_a_metric_gives_itself_or_what_it_names() -> None:
     [
         ({"needs": ()}, "metric error: needs must name a part"),
         ({"needs": ("timing", "speed")}, "metric error: needs must be one of architecture, .*, not 'speed'"),
-        ({"needs": 3}, "metric error: needs must be a tuple of texts"),
+        ({"needs": 3}, "metric error: needs must be a tuple of strings"),
         ({"at": "batch_2"}, "metric error: at must be one of quality, batch_1, .*, not 'batch_2'"),
         ({"better": "up"}, "metric error: better must be higher, lower or neither, not 'up'"),
         ({"columns": "some"}, "metric error: columns must be main, wide, all, not 'some'"),
@@ -483,7 +483,7 @@ def test_a_metric_gives_itself_or_what_it_names() -> None:
         ({"measurements": (1,)}, "metric error: measurements must contain names or MeasurementSpec"),
         ({"measurements": ("a", "a")}, "metric error: measurements must contain each name once"),
         ({"measurements": ("a b",)}, "measurement name 'a b' must be letters"),
-        ({"requires": "scipy"}, "metric error: requires must be a tuple of texts"),
+        ({"requires": "scipy"}, "metric error: requires must be a tuple of strings"),
     ],
 )
 def test_a_metric_that_could_not_be_shown_is_refused(fields: dict[str, object], words: str) -> None:

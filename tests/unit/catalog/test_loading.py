@@ -85,7 +85,7 @@ BROKEN = {
     "a tuple without its comma": (
         models('yield vitbench.ModelSpec(name="n", build="b:b", summary="x", requires=("timm"))'),
         "validate",
-        "vitbench_models: ValueError: model n: requires must be a tuple of texts",
+        "vitbench_models: ValueError: model n: requires must be a tuple of strings",
     ),
     "another type": (models('return ["net"]'), "validate", "vitbench_models: TypeError: returned str where ModelSpec"),
     "one name twice": (models(f"return [{SPEC}, {SPEC}]"), "validate", 'returned the name "net" 2 times; none is used'),
@@ -218,7 +218,7 @@ def test_a_hook_that_looks_misspelt_is_told_as_that_even_where_a_later_contract_
     install("later", "vitbench_api = 2\n" + models("return []", hook="vitbench_modles"))
     [problem] = loaded("later").problems
     assert problem.severity == "warning"
-    assert problem.error.endswith('it is left out. Did you mean "vitbench_models"?')
+    assert problem.error.endswith('it is ignored.  Did you mean "vitbench_models"?')
 
 
 @tolerant
@@ -296,7 +296,7 @@ def test_a_package_of_a_later_contract_is_of_use_with_warnings() -> None:
     assert type(spec) is ModelSpec
     assert (spec.defaults, spec.declared["width"].minimum) == ({"width": 8}, 1)
     assert built(found) == LAYERS
-    keeps = "needs contract 2, but this vitbench implements 1; it is left out"
+    keeps = "needs contract 2, but this vitbench implements 1; it is ignored"
     assert [(problem.severity, problem.error) for problem in found.problems] == [
         ("warning", f"the hook 'vitbench_notes' {keeps}."),
         ("warning", f"vitbench_models: model mlp: option width: the field 'group' {keeps}"),

@@ -81,7 +81,9 @@ def test_what_a_killed_process_left_half_made_is_deleted_and_nothing_else(cache:
 def test_one_process_at_a_time(cache: Path) -> None:
     with (
         cache_folder(),
-        pytest.raises(StoreError, match=r"^vitbench track \(pid \d+ on .*\) is using .*; wait for it or name another"),
+        pytest.raises(
+            StoreError, match=r"^vitbench track \(pid \d+ on .*\) is using .*; wait for it or choose another"
+        ),
         cache_folder(),
     ):
         pass

@@ -250,10 +250,8 @@ def test_options_are_told_with_type_default_limits_and_meaning() -> None:
         "model mine/net:  A net",
         "  image_size  str; default none. Size of its input in pixels: the side of a square, or height x",
         "              width as in 96x160",
-        (
-            "  crop_mode   str; default none; one of center, squash, border. How images of other shapes are fitted to "
-            "the input"
-        ),
+        "  crop_mode   str; default none; one of center, squash, border. How images of other shapes are",
+        "              fitted to the input",
         "  its defaults for recipe distil:  hard=false  stages=1,2",
         "  its defaults for recipe other/sgd:  lr=0.1",
     ]

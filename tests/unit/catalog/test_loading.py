@@ -76,6 +76,12 @@ BROKEN = {
     "no return": (models("pass"), "call", "vitbench_models: TypeError: must return an iterable, not None"),
     "a lone spec": (models(f"return {SPEC}"), "call", "must return an iterable, not ModelSpec"),
     "a lone text": (models('return "net"'), "call", "must return an iterable, not str"),
+    "a tuple without its comma": (
+        models('yield vitbench.ModelSpec(name="n", build="b:b", summary="x", requires=("timm"))'),
+        "validate",
+        "vitbench_models: ValueError: model n: requires must be a tuple of strings",
+    ),
+    "another type": (models('return ["net"]'), "validate", "vitbench_models: TypeError: returned str where ModelSpec"),
     "one name twice": (models(f"return [{SPEC}, {SPEC}]"), "validate", 'returned the name "net" 2 times; none is used'),
     "a suite that is not there": (
         models('return ["/no/such/suite.toml"]', hook="vitbench_suites"),
@@ -282,7 +288,7 @@ def test_a_package_of_a_later_contract_is_of_use_with_warnings() -> None:
     assert type(spec) is ModelSpec
     assert (spec.defaults, spec.declared["width"].minimum) == ({"width": 8}, 1)
     assert built(found) == LAYERS
-    keeps = "needs contract 2, but this vitbench implements 1; it is left out"
+    keeps = "needs contract 2, but this vitbench implements 1; it is ignored"
     assert [(problem.severity, problem.error) for problem in found.problems] == [
         ("warning", f"the hook 'vitbench_notes' {keeps}."),
         ("warning", f"vitbench_models: model mlp: option width: the field 'group' {keeps}"),

@@ -107,7 +107,7 @@ def test_a_family_whose_library_is_missing_is_told_and_the_rest_is_listed() -> N
     assert len(found.catalog.models) == 6
     words = "cannot import no_such_module:members: ModuleNotFoundError: No module named 'no_such_module'"
     assert found.notes == (f"the members of zoo/mixer-* are not listed: {words}",)
-    with pytest.raises(UsageError, match=r"no models fit .*not listed: cannot import no_such_module"):
+    with pytest.raises(UsageError, match=r"no models match .*not listed: cannot import no_such_module"):
         select(catalog("no_such_module:members"), "models", "zoo/mixer-s*")
 
 
@@ -145,11 +145,11 @@ def test_plugins_are_selected_with_their_problems() -> None:
 @pytest.mark.parametrize(
     ("kind", "pattern", "words"),
     [
-        ("models", "vti-s*", 'no models fit "vti-s*". Did you mean "vit-s"?'),
-        ("models", "a/vti-s", 'no models fit "a/vti-s". Did you mean "a/vit-s"?'),
-        ("recipes", "qqqq", 'no recipes fit "qqqq". See "vitbench ls recipes".'),
-        ("metrics", "*", 'no metrics fit "*". See "vitbench ls metrics".'),
-        ("plugins", "zooo", 'no plugins fit "zooo". Did you mean "zoo"?'),
+        ("models", "vti-s*", 'no models match "vti-s*". Did you mean "vit-s"?'),
+        ("models", "a/vti-s", 'no models match "a/vti-s". Did you mean "a/vit-s"?'),
+        ("recipes", "qqqq", 'no recipes match "qqqq". See "vitbench ls recipes".'),
+        ("metrics", "*", 'no metrics match "*". See "vitbench ls metrics".'),
+        ("plugins", "zooo", 'no plugins match "zooo". Did you mean "zoo"?'),
     ],
 )
 def test_nothing_that_fits_is_a_mistake(kind: str, pattern: str, words: str) -> None:

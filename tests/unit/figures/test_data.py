@@ -98,9 +98,9 @@ def test_pixels_are_gray_or_of_three_colours(pixels: np.ndarray) -> None:
         (lambda: grid(scale=None), "a grid with values needs a scale"),
         (lambda: grid(row_labels=("a", "b")), "a grid of 1 rows and 2 columns needs as many labels, or none"),
         (lambda: grid(column_labels=("a",)), "a grid of 1 rows and 2 columns needs as many labels, or none"),
-        (lambda: grid(column_labels="ab"), "column_labels must be a tuple of texts"),
-        (lambda: matrix(row_labels="ab"), "row_labels must be a tuple of texts"),
-        (lambda: matrix(column_labels=(1, 2, 3)), "column_labels must be a tuple of texts"),
+        (lambda: grid(column_labels="ab"), "column_labels must be a tuple of strings"),
+        (lambda: matrix(row_labels="ab"), "row_labels must be a tuple of strings"),
+        (lambda: matrix(column_labels=(1, 2, 3)), "column_labels must be a tuple of strings"),
         (lambda: matrix(row_labels=("a",)), r"a matrix of shape \[2, 3\] needs as many labels, not 1 and 3"),
         (lambda: grid(tiles=(None, *grid().tiles) * 1000), "a grid holds at most 2,000 tiles, not "),
         (lambda: matrix(values=np.ones((3, 1001))), r"a matrix has at most 1,000 rows and columns, not \[3, 1001\]"),
@@ -108,7 +108,7 @@ def test_pixels_are_gray_or_of_three_colours(pixels: np.ndarray) -> None:
         (lambda: points(series=("a",)), "a series for each or for none"),
         (lambda: grid(title=3), "title must be text, not 3"),
         (lambda: points(x_label=None), "x_label must be text, not None"),
-        (lambda: points(series="ab"), "series must be a tuple of texts"),
+        (lambda: points(series="ab"), "series must be a tuple of strings"),
     ],
 )
 def test_what_does_not_go_together_is_refused(make: Any, words: str) -> None:

@@ -48,7 +48,7 @@ def test_a_claim_names_rows_by_label_or_by_model(row: str) -> None:
     [
         ('against = ["vit-p4-d9"]', "`claims[0].against` names the model 'vit-p4-d9', which this suite does not have."),
         ('against = ["vit-p4-d9"]', 'Did you mean "scratch/vit-p4-d8"?'),
-        ('against = ["scratch/vit"]', "`claims[0].against` names 'scratch/vit', which 2 models of this suite are"),
+        ('against = ["scratch/vit"]', "`claims[0].against` names 'scratch/vit', which matches 2 models of this suite"),
         ("against = []", "`claims[0].against` is empty"),
         ("", "the key `claims[0].against` is missing"),
         ('against = ["deep"]', "`claims[0]` compares 'deep' with itself"),

@@ -64,10 +64,10 @@ def _pressed(member: zipfile.ZipInfo) -> None:
 @pytest.mark.parametrize(
     ("members", "change", "words"),
     [
-        ({FILE_NAME: b"", f"weights/../../{KEY}.safetensors": b""}, None, "leads out of it"),
-        ({FILE_NAME: b"", "/etc/cron.d/x": b""}, None, "leads out of it"),
-        ({FILE_NAME: b"", "..\\x": b""}, None, "leads out of it"),
-        ({FILE_NAME: b"", "C:/x": b""}, None, "leads out of it"),
+        ({FILE_NAME: b"", f"weights/../../{KEY}.safetensors": b""}, None, "leads outside it"),
+        ({FILE_NAME: b"", "/etc/cron.d/x": b""}, None, "leads outside it"),
+        ({FILE_NAME: b"", "..\\x": b""}, None, "leads outside it"),
+        ({FILE_NAME: b"", "C:/x": b""}, None, "leads outside it"),
         ({FILE_NAME: b"", f"weights/{KEY}.safetensors": b"/etc/passwd"}, _link, "holds the link"),
         ({FILE_NAME: b"", f"weights/{KEY}.safetensors": bytes(10**7)}, _pressed, "times as large"),
         ({f"a/{FILE_NAME}": b"", f"b/{FILE_NAME}": b""}, None, "2 stores"),

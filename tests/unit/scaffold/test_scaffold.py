@@ -142,14 +142,14 @@ def test_the_package_is_in_the_style_of_vitbench(tmp_path: Path) -> None:
         ("netz\n", "is not a valid package name"),
         ("né", "is not a valid package name"),
         ("vitbench-mine", 'leave out "vitbench"; the package is called vitbench-NAME'),
-        ("scratch", 'a plugin called "scratch" is installed already'),
-        ("baselines", "a module vitbench_baselines is installed already"),
-        ("Scratch", "a module vitbench_scratch is installed already"),
+        ("scratch", 'a plugin called "scratch" is already installed'),
+        ("baselines", "a module vitbench_baselines is already installed"),
+        ("Scratch", "a module vitbench_scratch is already installed"),
         ("vitbench", 'leave out "vitbench"'),
         ("pytest", "a package pytest is already installed; choose another name"),
-        ("torch", "a package torch is installed already"),
-        ("numpy", "a package numpy is installed already"),
-        ("NumPy", "a package NumPy is installed already"),
+        ("torch", "a package torch is already installed"),
+        ("numpy", "a package numpy is already installed"),
+        ("NumPy", "a package NumPy is already installed"),
         ("tensorflow", '"tensorflow" is a module of another project; choose a name that is not taken'),
         ("json", '"json" is a module of Python\'s standard library; choose .*, such as my-json'),
         ("yaml", '"yaml" is a module of an installed package'),
@@ -165,7 +165,7 @@ def test_a_plugin_that_is_broken_keeps_its_name(tmp_path: Path, install: Install
     write_package("mine", tmp_path / "package")
     (tmp_path / "package" / "src" / "vitbench_mine" / "__init__.py").write_text("1 / 0")
     install(tmp_path / "package")
-    with pytest.raises(UsageError, match='a plugin called "mine" is installed already'):
+    with pytest.raises(UsageError, match='a plugin called "mine" is already installed'):
         write_package("mine", tmp_path / "again")
 
 

@@ -91,7 +91,19 @@ def test_only_the_last_used_and_whole_environments_are_kept(cache: Path) -> None
 def test_one_process_at_a_time(cache: Path) -> None:
     with (
         cache_folder(),
-        pytest.raises(StoreError, match=r"^vitbench track \(pid \d+ on .*\) is using .*; wait for it or choose another"),
+        pytest.raises(
+            StoreError, match=r"^vitbench track \(pid \d+ on .*\) is using .*; wait for it or choose another"
+        ),
+        cache_folder(),
+    ):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VITBENCH_TRACK", str(tmp_path / "file"))
+    with (
+        pytest.raises(StoreError, match=r"cannot be written .*; choose another folder in VITBENCH_TRACK"),
         cache_folder(),
     ):
         pass

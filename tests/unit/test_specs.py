@@ -227,6 +227,11 @@ def test_a_spec_cannot_change_after_it_is_given() -> None:
         spec.name = "other"  # type: ignore[misc]
 
 
+def test_specs_take_keywords_only() -> None:
+    with pytest.raises(TypeError):
+        ModelSpec("net", "mine.net:build", "A net")  # type: ignore[misc]
+
+
 def test_a_layout_and_a_baseline_are_known_by_their_fields() -> None:
     assert DatasetSpec(name="folder", open="a:b", detect="a:c", summary="x").is_layout
     assert not DatasetSpec(name="digits", open="a:b", summary="x").is_layout

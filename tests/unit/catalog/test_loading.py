@@ -42,7 +42,7 @@ SPEC = 'vitbench.ModelSpec(name="net", build="bad:build", summary="x")'
 BROKEN = {
     "an import that fails": ("import no_such_module_anywhere", "load", "ModuleNotFoundError: No module named"),
     "a syntax error": ("def (", "load", "SyntaxError"),
-    "an exit at import": ("raise SystemExit(3)", "load", "SystemExit: 3"),
+    "a panic at import": ("raise type('Panic', (BaseException,), {})('index')", "load", "Panic: index"),
     "a misspelt hook": (models(f"return [{SPEC}]", hook="vitbench_model"), "register", "vitbench_model"),
     "a hook with an argument": (
         "import vitbench\n\n@vitbench.hookimpl\ndef vitbench_models(config):\n    return []\n",

@@ -139,7 +139,7 @@ def test_a_model_without_attention_between_the_same_patches_is_skipped_in_one_li
     compiled._orig_mod = vit()  # as torch.compile calls it
     for model, size, reason in (
         (plain, (8, 8), "no attention that can be watched"),
-        (compiled, (8, 8), "a compiled model cannot be watched"),
+        (compiled, (8, 8), "a compiled model cannot be recorded"),
         (swin, (32, 32), "layer 1 .* attends within windows"),
     ):
         subject = figure_subject(model, image_size=size, in_channels=3 if size == (32, 32) else 1)

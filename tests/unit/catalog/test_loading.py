@@ -204,7 +204,7 @@ def test_a_hook_that_looks_misspelt_is_told_as_that_even_where_a_later_contract_
     install("later", "vitbench_api = 2\n" + models("return []", hook="vitbench_modles"))
     [problem] = loaded("later").problems
     assert problem.severity == "warning"
-    assert problem.error.endswith('it is ignored.  Did you mean "vitbench_models"?')
+    assert problem.error.endswith('it is ignored. Did you mean "vitbench_models"?')
 
 
 @tolerant

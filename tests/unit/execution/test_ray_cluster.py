@@ -56,8 +56,8 @@ def test_an_address_that_nobody_answers_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("answers", "token", "words"),
     [
-        ((0,), "x", "asks for no token"),
-        ((1,), "x", "asks for no token, or|check that a Ray cluster answers there"),
+        ((0,), "x", "requires no token"),
+        ((1,), "x", "requires no token, or|check that a Ray cluster answers there"),
         ((10,), "", "no token for the Ray cluster"),
         ((10, 10), "x", "does not accept our token"),
         ((10, 1), "x", "no Ray cluster answers"),

@@ -36,7 +36,7 @@ def test_what_cannot_be_watched_is_a_reason_to_skip_and_errors_come_out() -> Non
     net = nn.Linear(2, 2)
     net._orig_mod = nn.Linear(2, 2)  # as what torch.compile gives
     compiled = dataclasses.replace(subject, model=net)
-    with pytest.raises(Skip, match="a compiled model cannot be watched"), compiled.maps():
+    with pytest.raises(Skip, match="a compiled model cannot be recorded"), compiled.maps():
         pytest.fail("it is refused before the block")
 
     # What is raised in the block comes out of it.

@@ -270,7 +270,13 @@ BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
     ),
     "a score that writes": ("check_metric_scores", "score of error changes its input", scored(empties), {}),
     "a score that remembers": ("check_metric_scores", "for the same images (10 classes)", scored(Drifts()), {}),
-    "a score that sorts": ("check_metric_scores", "score of error changes what it", of_sample(sorts_the_sample), {}),
+    "a score that sorts": ("check_metric_scores", "score of error changes its input", of_sample(sorts_the_sample), {}),
+    "a score of all images whatever is asked": (
+        "check_metric_scores",
+        "score of error raised ValueError: operands could not be broadcast",
+        of_sample(lambda outcome, index: (outcome * np.bincount(index)).mean()),
+        {},
+    ),
     "values of sorted images": (
         "check_metric_order_invariant",
         "error gives different values for the same images in another order (10 classes)",
@@ -331,7 +337,12 @@ BAD: dict[str, tuple[str, str, Measure, dict[str, Any]]] = {
         constant(unit="%"),
         {},
     ),
-    "two directions": ("check_metric_measurements", 'says better="higher", the spec', constant(better="higher"), {}),
+    "two directions": (
+        "check_metric_measurements",
+        'says better="higher", but the spec',
+        constant(better="higher"),
+        {},
+    ),
     "no number": ("check_metric_values", "error is nan (10 classes); give None", constant(value=math.nan), {}),
     "no value and no reason": ("check_metric_values", "error has no value and no reason", constant(value=None), {}),
     "outside of its interval": (

@@ -420,13 +420,13 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
     "infinite": ("check_model_gradients", "gets a gradient that is not finite", changed(forward=roots), {}),
     "hidden state": (
         "check_model_state_dict",
-        "a fresh model with its state dict gives other logits",
+        "a fresh model with its state dict gives different logits",
         lambda **shape: HiddenState(**shape),
         {},
     ),
     "state that is left out": (
         "check_model_state_dict",
-        "a fresh model with its state dict gives other logits",
+        "a fresh model with its state dict gives different logits",
         lambda **shape: LeftOut(**shape),
         {},
     ),

@@ -47,7 +47,7 @@ def test_timms_learn_and_keep_the_groups() -> None:
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
-        ("adamv", UsageError, r'^there is no optimizer "adamv"; near it: adam, \w+, \w+$'),
+        ("adamv", UsageError, r'^there is no optimizer "adamv"; similar names: adam, \w+, \w+$'),
         ("???", UsageError, r'^there is no optimizer "\?\?\?"; see timm.optim.list_optimizers\(\)$'),
         ("adahessian", UsageError, r'^optimizer "adahessian" needs second derivatives, which no recipe takes$'),
         ("fusedadam", UnusableError, r'^optimizer "fusedadam" is not available here: '),

@@ -59,7 +59,7 @@ WRONG: dict[str, tuple[Callable[[Tensor, Tensor], Any], str]] = {
     "whole numbers": (lambda logits, images: logits.long(), "the model's output is int64; logits must be"),
     "truths": (lambda logits, images: logits > 0, "the model's output is bool; logits must be"),
     "complex": (lambda logits, images: logits.to(torch.complex64), "the model's output is complex64; logits must be"),
-    "sparse": (lambda logits, images: logits.to_sparse(), "the model's output is a tensor of the layout sparse_coo"),
+    "sparse": (lambda logits, images: logits.to_sparse(), "the model's output is a tensor with the layout sparse_coo"),
     "nan": (lambda logits, images: logits * torch.nan, "a logit that is nan"),
     "infinite": (lambda logits, images: logits + torch.inf, "a logit that is inf|a logit that is nan"),
 }

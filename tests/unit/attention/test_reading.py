@@ -9,18 +9,19 @@ from vitbench.attention import attention_distance, patch_grid, rollout
 from vitbench.errors import UnusableError
 
 
-def test_rollout_by_hand() -> None:
-    # Rollout of identity is identity.
+def test_rollout_of_identity_is_identity() -> None:
     identity = torch.eye(5).expand(2, 3, 5, 5)
     assert torch.allclose(rollout([identity] * 4), torch.eye(5).expand(2, 5, 5))
 
-    # Rollout of uniform attention.
+
+def test_rollout_of_uniform_attention() -> None:
     layers, tokens = 3, 5
     uniform = torch.full((1, 2, tokens, tokens), 1 / tokens)
     expected = 1 / tokens + 0.5**layers * (torch.eye(tokens) - 1 / tokens)
     assert torch.allclose(rollout([uniform] * layers)[0], expected)
 
-    # Rollout goes from the first layer to the last.
+
+def test_rollout_goes_from_the_first_layer_to_the_last() -> None:
     swap = torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, 1]])[None, None]
     turn = torch.tensor([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])[None, None]
     assert torch.equal(rollout([swap, turn], residual=0.0)[0], (turn @ swap)[0, 0])
@@ -33,16 +34,17 @@ def test_rollout_refuses_windows() -> None:
             rollout([torch.rand(1, 1, 4, 4), second])
 
 
-def test_distance_by_hand() -> None:
-    # Distance of uniform attention over two by two patches.
-    # From each patch: itself 0, two neighbours 1, one diagonal sqrt 2; a class token takes a share of each row.
+def test_distance_of_uniform_attention_over_two_by_two_patches() -> None:
+    """From each patch: itself 0, two neighbours 1, one diagonal sqrt 2; a class token takes a share of each row."""
     weights = torch.full((1, 1, 5, 5), 0.2)
     assert attention_distance(weights, (2, 2), patch=16.0).item() == pytest.approx(16 * (2 + math.sqrt(2)) / 4)
 
-    # Distance of a head that looks at its own patch is zero.
+
+def test_distance_of_a_head_that_looks_at_its_own_patch_is_zero() -> None:
     assert attention_distance(torch.eye(6)[None, None], (2, 3)).item() == 0
 
-    # Distance leaves tokens out that look at no patch.
+
+def test_distance_leaves_tokens_out_that_look_at_no_patch() -> None:
     weights = torch.full((1, 1, 5, 5), 0.2)
     weights[..., 1, :] = torch.tensor([1.0, 0, 0, 0, 0])  # at the class token alone
     assert attention_distance(weights, (2, 2)).item() == pytest.approx((2 + math.sqrt(2)) / 4)

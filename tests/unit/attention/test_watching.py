@@ -75,18 +75,19 @@ def test_channel_attention_is_refused() -> None:
         seen.checked()
 
 
-def test_what_cannot_be_watched_is_refused() -> None:
-    # A network without attention is refused.
+def test_a_network_without_attention_is_refused() -> None:
     with watch(nn.Conv2d(3, 4, 3)) as seen:
         pass
     with pytest.raises(UnusableError, match="has no attention"):
         seen.checked()
 
-    # A compiled model is refused.
+
+def test_a_compiled_model_is_refused() -> None:
     with pytest.raises(UnusableError, match="compiled"), watch(torch.compile(nn.Linear(2, 2))):
         pass
 
-    # A model with a scripted part is refused.
+
+def test_a_model_with_a_scripted_part_is_refused() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of newer versions of Python
         model = nn.Sequential(torch.jit.script(nn.Linear(2, 2)))
@@ -253,8 +254,7 @@ def test_a_query_from_which_all_is_hidden_gets_nothing_as_in_torch() -> None:
     assert seen.maps[0].weights[0, 0, 1].tolist() == [0, 0]
 
 
-def test_only_the_models_own_attention_over_tokens_counts() -> None:
-    # What else attends in the block is not the models.
+def test_what_else_attends_in_the_block_is_not_the_models() -> None:
     model, other, (q, k, v) = Fused(), Fused(), torch.rand(3, 1, 1, 2, 4)
     with watch(model) as seen:
         other(q, k, v)
@@ -263,7 +263,8 @@ def test_only_the_models_own_attention_over_tokens_counts() -> None:
         model(q, k, v)
     assert [one.module for one in seen.maps] == ["", ""], "two calls"
 
-    # A model that attends to an image in its own forward is not taken for channels.
+
+def test_a_model_that_attends_to_an_image_in_its_own_forward_is_not_taken_for_channels() -> None:
     class Whole(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             x = F.avg_pool2d(images, 8).flatten(2).transpose(1, 2).reshape(len(images), 2, 16, -1)
@@ -273,7 +274,8 @@ def test_only_the_models_own_attention_over_tokens_counts() -> None:
         model(torch.rand(3, 4, 32, 32))
     assert (len(seen.maps), seen.over_channels) == (1, [])
 
-    # A softmax over an axis is one over a dimension.
+
+def test_a_softmax_over_an_axis_is_one_over_a_dimension() -> None:
     class Named(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.softmax(axis=-1)
@@ -282,7 +284,8 @@ def test_only_the_models_own_attention_over_tokens_counts() -> None:
         model(torch.rand(1, 2, 3, 3))
     assert len(seen.maps) == 1
 
-    # An attention that gives no map is named.
+
+def test_an_attention_that_gives_no_map_is_named() -> None:
     class LinearAttention(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x

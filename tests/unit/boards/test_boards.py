@@ -170,9 +170,8 @@ def test_a_suite_that_states_a_score_demands_all_of_its_datasets(tmp_path: Path)
     assert listed.rows[0].score.value == pytest.approx(0.5)
 
 
-def test_other_conditions_and_other_images_are_other_boards(tmp_path: Path) -> None:
-    # Other conditions are other boards. Precision, length, split, recipe and options: none is mixed with another, and
-    # a single dataset is no board.
+def test_other_conditions_are_other_boards(tmp_path: Path) -> None:
+    """Precision, length, split, recipe and options: none is mixed with another, and a single dataset is no board."""
     parts = [one("p4", name, 300) for name in "ab"]
     parts += [one("p4", name, 310, epochs=1) for name in "ab"]
     parts += [one("p4", name, 320, split="val") for name in "ab"]
@@ -187,7 +186,8 @@ def test_other_conditions_and_other_images_are_other_boards(tmp_path: Path) -> N
     assert boards[1].rows[0].rank is None  # partial
     assert boards[1].pairs == ()
 
-    # Images of another version are not mixed in.
+
+def test_images_of_another_version_are_not_mixed_in(tmp_path: Path) -> None:
     place = tmp_path / "place"
     other = data("a", fingerprint="other")
     parts = [one("p4", "a", 300), one("p4", "b", 300), one("p8", "a", 200), one("p8", "b", 200)]

@@ -25,7 +25,8 @@ def test_resamples_spread_as_the_mean_does_and_are_shared() -> None:
     assert abs(np.corrcoef(found)[0, 2]) < 0.15
     assert not np.allclose(found, resampled_means(scores, 8))
 
-    # Nothing is certain from images that show no spread.
+
+def test_nothing_is_certain_from_images_that_show_no_spread() -> None:
     always = (Outcomes(scores=np.ones(100, dtype=bool), images="x"),)
     sample = sample_of([always, always])
     pairs, own = variances(sample.replicates, sample.steps)

@@ -49,8 +49,7 @@ def exact(sd: list[float]) -> NDArray[np.float64]:
     return np.array(sd)[:, None] * whitened.T
 
 
-def test_errors_of_datasets_add_up_with_their_weights_and_freedom() -> None:
-    # Errors of datasets add up with their weights.
+def test_errors_of_datasets_add_up_with_their_weights() -> None:
     samples = sample(exact([0.03, 0.01]), "a"), sample(exact([0.04, 0.01]), "b")
     scorer = Scorer(values([[0.8, 0.6], [0.5, 0.5]], samples), np.array([0.25, 0.75]))
     first = scorer.estimates()[0]
@@ -62,7 +61,8 @@ def test_errors_of_datasets_add_up_with_their_weights_and_freedom() -> None:
     assert pairs.margin[0] == pytest.approx(1.96 * error, rel=1e-3)
     assert pairs.p_values[0] == pytest.approx(2 * t.sf(0.15 / error, 1e9), rel=1e-3)
 
-    # Few degrees of freedom of one dataset widen the interval.
+
+def test_few_degrees_of_freedom_of_one_dataset_widen_the_interval() -> None:
     samples = sample(exact([0.03, 0.03]), "a", freedom=3), sample(exact([0.03, 0.03]), "b")
     scorer = Scorer(values([[0.8, 0.6], [0.5, 0.5]], samples), np.array([0.5, 0.5]))
     first = scorer.estimates()[0]

@@ -226,7 +226,8 @@ def test_the_surface_is_frozen() -> None:
         found[name] = {param.opts[0]: takes(param, context) for param in command.params}
     assert found == COMMANDS
 
-    # No option has a short or a second name.
+
+def test_no_option_has_a_short_or_a_second_name() -> None:
     for command in commands().values():
         assert all(len(param.opts) == 1 and not param.secondary_opts for param in command.params)
 
@@ -241,13 +242,13 @@ def test_help_works_everywhere_and_names_every_option(command: tuple[str, ...], 
     assert run(*command, "-h") == (code, out, err)
 
 
-def test_the_help_tells_the_exit_codes_and_the_version_is_the_packages(run: Run) -> None:
-    # The help tells the exit codes.
+def test_the_help_tells_the_exit_codes(run: Run) -> None:
     _, out, _ = run("--help")
     for words in ("0 all cells ok", "1 a cell", "2 usage", "3 data", "4 output", "5 nothing", "130 interrupted"):
         assert words in " ".join(out.split())
 
-    # The version is the packages.
+
+def test_the_version_is_the_packages(run: Run) -> None:
     import vitbench
 
     assert run() == run("--help"), "without a command"
@@ -359,8 +360,7 @@ def test_a_broken_plugin_warns_and_is_exit_3_where_that_is_asked(run: Run, monke
     assert run("ls", "plugins", "--strict-plugins") == (code, out, err)
 
 
-def test_offers_and_their_options_are_listed(run: Run) -> None:
-    # Offers that fit a pattern are listed.
+def test_offers_that_fit_a_pattern_are_listed(run: Run) -> None:
     code, out, err = run("ls", "models", "scratch/vit-p?-d8")
     assert (code, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines() if line[0] != " "] == ["scratch/vit-p4-d8"]
@@ -369,7 +369,8 @@ def test_offers_and_their_options_are_listed(run: Run) -> None:
     assert listed["options"]["epochs"]["type"] == "int"
     assert run("ls", "plugins", "scratch")[1].startswith("scratch  vitbench ")
 
-    # The options of an offer are listed.
+
+def test_the_options_of_an_offer_are_listed(run: Run) -> None:
     code, out, err = run("ls", "--options", "supervised")
     assert (code, err) == (0, "")
     assert out.startswith("recipe recipes/supervised:  ")

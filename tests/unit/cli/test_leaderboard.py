@@ -295,8 +295,7 @@ def end_of_run(results: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     return lambda *arguments: run("run", "--output", results, *arguments)
 
 
-def test_a_run_ends_with_table_sentence_and_page_or_json(end_of_run: Run, results: Path) -> None:
-    # A run ends with table sentence and page.
+def test_a_run_ends_with_table_sentence_and_page(end_of_run: Run, results: Path) -> None:
     code, out, err = end_of_run()
     page = results / "leaderboard.html"
     assert code == 1
@@ -307,21 +306,22 @@ def test_a_run_ends_with_table_sentence_and_page_or_json(end_of_run: Run, result
     command = err.splitlines()[-1].split("`")[1]
     assert shlex.split(command) == ["vitbench", "leaderboard", str(results), "--format", "md"]
 
-    # Json alone is on stdout.
+
+def test_json_alone_is_on_stdout(end_of_run: Run) -> None:
     code, out, err = end_of_run("--json")
     assert code == 1
     assert json.loads(out)["sentences"][0].startswith("On digits vit is best")
     assert "leaderboard.html" in err
 
 
-def test_quiet_is_the_table_alone_and_a_page_that_cannot_be_written_a_warning(end_of_run: Run, results: Path) -> None:
-    # Quiet is the table alone.
+def test_quiet_is_the_table_alone(end_of_run: Run, results: Path) -> None:
     code, out, err = end_of_run("--quiet")
     assert (code, err) == (1, "")
     assert out.startswith("digits\n")
     assert (results / "leaderboard.html").exists()
 
-    # A page that cannot be written is a warning.
+
+def test_a_page_that_cannot_be_written_is_a_warning(end_of_run: Run, results: Path) -> None:
     (results / "leaderboard.html").unlink()
     (results / "leaderboard.html").mkdir()
     code, out, err = end_of_run()

@@ -30,13 +30,13 @@ def test_a_number_that_is_not_finite_is_refused(text: str) -> None:
         given("--seconds", text)
 
 
-def test_a_number_may_have_an_exponent_and_a_value_may_be_empty_where_that_means_none() -> None:
-    # A number may have an exponent and keeps its range.
+def test_a_number_may_have_an_exponent_and_keeps_its_range() -> None:
     assert given("--seconds", "1e-3")["seconds"] == 0.001
     with pytest.raises(click.BadParameter, match="not in the range x>0"):
         given("--seconds", "0")
 
-    # A value may be empty where that means none.
+
+def test_a_value_may_be_empty_where_that_means_none() -> None:
     for empty, accepted in (("a=", True), ("=b", False), ("a", False)):
         try:
             pairs = read_pairs(click.Context(command), command.params[1], [empty], may_be_empty=True)
@@ -48,13 +48,13 @@ def test_a_number_may_have_an_exponent_and_a_value_may_be_empty_where_that_means
         given("--data", "a=")
 
 
-def test_pairs_keep_their_order_and_each_name_is_given_once() -> None:
-    # Pairs keep their order and a value may hold anything even an equals sign.
+def test_pairs_keep_their_order_and_a_value_may_hold_anything_even_an_equals_sign() -> None:
     assert given("--data", "b=x=y", "--data", "a= ")["data"] == {"b": "x=y", "a": " "}
     assert list(given("--data", "b=1", "--data", "a=2")["data"]) == ["b", "a"]
     assert given()["data"] == {}
 
-    # A name is given once.
+
+def test_a_name_is_given_once() -> None:
     with pytest.raises(click.BadParameter, match=r'^"a" is given twice$'):
         given("--data", "a=1", "--data", "a=1")
 

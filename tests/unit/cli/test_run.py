@@ -34,7 +34,8 @@ def test_settings_are_grouped_by_recipe_whose_name_may_hold_dots() -> None:
     found = _recipe_settings({"supervised.lr": "0.1", "a/b.c.epochs": "3", "supervised.augment": "false"})
     assert found == {"supervised": {"lr": "0.1", "augment": "false"}, "a/b.c": {"epochs": "3"}}
 
-    # A setting without a recipe is refused as it was written.
+
+def test_a_setting_without_a_recipe_is_refused_as_it_was_written() -> None:
     with pytest.raises(UsageError, match=r'^--set "epochs=3" must be written RECIPE\.OPTION=VALUE\.$'):
         _recipe_settings({"epochs": "3"})
 

@@ -72,9 +72,8 @@ def test_it_is_the_pair_of_the_board_turned_to_b(tmp_path: Path) -> None:
     assert "Verdict: p8 is worse than p4 over these datasets: 6.7 points of score (95 % interval" in said
 
 
-def test_with_other_models_or_conditions_only_what_these_two_share_counts(tmp_path: Path) -> None:
-    # With another third model only these two count. What neither was asked for on is no column, unless the suite
-    # states it; the third model's Holm is not theirs.
+def test_with_another_third_model_only_these_two_count(tmp_path: Path) -> None:
+    """What neither was asked for on is no column, unless the suite states it; the third model's Holm is not theirs."""
     both = [*parts("p4", {"a": 300, "b": 200}), *parts("p8", {"a": 305, "b": 205})]
     third = parts("p9", {"a": 10, "b": 10, "c": 10})
     one = only(models(tmp_path / "plain", *both, *third))
@@ -85,7 +84,8 @@ def test_with_other_models_or_conditions_only_what_these_two_share_counts(tmp_pa
     assert stated.pair is None
     assert stated.reasons == ("A has no value on c (not asked for)", "B has no value on c (not asked for)")
 
-    # Other conditions have no score in common.
+
+def test_other_conditions_have_no_score_in_common(tmp_path: Path) -> None:
     place = tmp_path / "place"
     first, second = ({"a": 300, "b": 200}, {"a": 200, "b": 100})
     found = models(place, *parts("p4", first), *parts("p8", second, precision="bfloat16"))
@@ -105,13 +105,13 @@ def test_a_missing_dataset_leaves_no_difference_and_says_why(tmp_path: Path) -> 
     assert content["b"]["missing"] == [{"dataset": "c", "reason": "failed: out of memory"}]
 
 
-def test_images_and_datasets_are_two_ways_to_decide(tmp_path: Path) -> None:
-    # The score takes no part in the outcome. Five images fewer on each dataset are resolved on neither, and on both
-    # together.
+def test_the_score_takes_no_part_in_the_outcome(tmp_path: Path) -> None:
+    """Five images fewer on each dataset are resolved on neither, and on both together."""
     found = models(tmp_path, *parts("p4", {"a": 300, "b": 200}), *parts("p8", {"a": 295, "b": 195}))
     assert (found.outcome, only(found).finding) == ("not resolved", "worse")
 
-    # Enough datasets can decide.
+
+def test_enough_datasets_can_decide(tmp_path: Path) -> None:
     place = tmp_path / "place"
     names = "abcdef"
     found = models(place, *parts("p4", dict.fromkeys(names, 200)), *parts("p8", dict.fromkeys(names, 201)))

@@ -78,7 +78,7 @@ def test_speed_counts_as_much_as_quality(tmp_path: Path, speed: float, finding: 
         "train_throughput": finding,
     }
     assert found.outcome == outcome
-    # The threshold is the user's.
+    # the threshold is the user's
     assert compare_models(folder, ("a", "b"), threshold=0.9).outcome == "not resolved"
 
 
@@ -213,8 +213,7 @@ def test_quality_is_compared_across_machines_and_speed_is_not(tmp_path: Path) ->
     assert compare_folders(open_folder(here), open_folder(worse)).exit_code == 10
 
 
-def test_other_batches_keep_their_own_figures_apart_only(tmp_path: Path) -> None:
-    # Another batch keeps its own figures apart only.
+def test_another_batch_keeps_its_own_figures_apart_only(tmp_path: Path) -> None:
     here = c.write(tmp_path / "a", c.speeds("m", 1000))
     there = c.write(tmp_path / "b", c.speeds("m", 2000, batch_size=64))
     assert findings(only(compare_folders(open_folder(here), open_folder(there)))) == {
@@ -223,7 +222,8 @@ def test_other_batches_keep_their_own_figures_apart_only(tmp_path: Path) -> None
         "train_throughput": "not comparable",
     }
 
-    # Another training batch leaves peak memory comparable.
+
+def test_another_training_batch_leaves_peak_memory_comparable(tmp_path: Path) -> None:
     place = tmp_path / "place"
     parts = [c.speeds("m", 1000)[:2], c.speeds("m", 1000, batch_size=64)[2:]]
     here = c.write(place / "a", c.speeds("m", 1000), rank_by="peak_memory")
@@ -262,8 +262,7 @@ def test_a_model_is_named_as_in_the_table_or_in_full(tmp_path: Path, name: str) 
     assert found.names == ("a", name)
 
 
-def test_options_and_recipes_tell_rows_apart(tmp_path: Path) -> None:
-    # Options tell models apart.
+def test_options_tell_models_apart(tmp_path: Path) -> None:
     folder = open_folder(c.write(tmp_path, c.quality("a", GOOD), c.quality("a", BAD, **OTHER)))
     found = compare_models(folder, ("scratch/a:patch_size=4", "a:patch_size=2"))
     assert [row.model for row in (only(found).first, only(found).second)] == ["a:patch_size=4", "a:patch_size=2"]
@@ -271,7 +270,8 @@ def test_options_and_recipes_tell_rows_apart(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="matches several models"):
         compare_models(folder, ("scratch/a", "a:patch_size=2"))
 
-    # Recipes tell rows apart.
+
+def test_recipes_tell_rows_apart(tmp_path: Path) -> None:
     place = tmp_path / "place"
     parts = c.quality("a", GOOD), c.quality("a", BAD, recipe="recipes/finetune"), c.quality("b", BAD)
     folder = open_folder(c.write(place, *parts))
@@ -284,14 +284,14 @@ def test_options_and_recipes_tell_rows_apart(tmp_path: Path) -> None:
     assert like.notes == ("Only A has a on digits, cpu, float32.",)
 
 
-def test_missing_seeds_and_unlike_options_are_named(tmp_path: Path) -> None:
-    # Seeds without a result are named.
+def test_seeds_without_a_result_are_named(tmp_path: Path) -> None:
     failed = [f.record(f.quality_cell("b", seed=2), status="failed", reason="the loss became nan")]
     parts = [c.quality("a", GOOD), c.quality("b", BAD), c.quality("b", BAD, seed=1), failed]
     notes = only(models(tmp_path, *parts)).notes
     assert "1 of 3 seeds of B has no result." in notes
 
-    # Unlike options of one recipe are named.
+
+def test_unlike_options_of_one_recipe_are_named(tmp_path: Path) -> None:
     place = tmp_path / "place"
     long, short = ({"epochs": epochs, "lr": lr, "clip": 1.0} for epochs, lr in ((100, 0.001), (3, 0.5)))
     parts = [c.quality(m, GOOD, recipe_options=options) for m, options in (("a", long), ("b", short), ("c", long))]
@@ -301,13 +301,13 @@ def test_missing_seeds_and_unlike_options_are_named(tmp_path: Path) -> None:
     assert notes["c"] == ()
 
 
-def test_rows_are_asked_for_or_chosen_by_data_and_device(tmp_path: Path) -> None:
-    # Rows that fit equally well are asked for.
+def test_rows_that_fit_equally_well_are_asked_for(tmp_path: Path) -> None:
     parts = [c.quality("a", GOOD, recipe=f"recipes/{name}") for name in ("one", "two")]
     with pytest.raises(UsageError, match=r"several rows can be compared; .*'a \[recipes/one\]' on cpu"):
         models(tmp_path, *parts, c.quality("b", BAD))
 
-    # A data set or a device may be chosen.
+
+def test_a_data_set_or_a_device_may_be_chosen(tmp_path: Path) -> None:
     place = tmp_path / "place"
     pets = f.data_info("images/pets", title="Pets (unverified)")
     parts = [c.quality(m, s, data=d) for m, s in (("a", GOOD), ("b", BAD)) for d in (f.data_info(), pets)]
@@ -346,8 +346,7 @@ def test_a_name_that_leads_nowhere_is_one_sentence(
 # What is missing
 
 
-def test_a_failed_cell_is_no_data_where_it_would_have_told(tmp_path: Path) -> None:
-    # A speed that failed is no data and one never asked for is nothing.
+def test_a_speed_that_failed_is_no_data_and_one_never_asked_for_is_nothing(tmp_path: Path) -> None:
     parts = c.quality("a", GOOD), c.quality("b", GOOD), c.speeds("a", 1000)
     assert models(tmp_path / "never", *parts).outcome == "same"
     failed = f.record(f.speed_cell("b"), status="oom", reason="out of memory")
@@ -355,7 +354,8 @@ def test_a_failed_cell_is_no_data_where_it_would_have_told(tmp_path: Path) -> No
     assert found.outcome == "no data"
     assert "B has no throughput (inference speed at batch 32: oom, out of memory)" in only(found).missing
 
-    # A failure in another precision is not counted against a row.
+
+def test_a_failure_in_another_precision_is_not_counted_against_a_row(tmp_path: Path) -> None:
     place = tmp_path / "place"
     half = {"precision": "bfloat16"}
     parts = c.quality("a", GOOD), c.quality("a", GOOD, data=f.data_info("pets")), c.quality("b", GOOD)
@@ -363,7 +363,8 @@ def test_a_failed_cell_is_no_data_where_it_would_have_told(tmp_path: Path) -> No
         lost = f.record(f.quality_cell("b", data=f.data_info("pets"), **fields), status="failed", reason="no disk")
         assert models(place / outcome, *parts, [lost]).outcome == outcome
 
-    # A failed cell that would have given a speed of another name is no data.
+
+def test_a_failed_cell_that_would_have_given_a_speed_of_another_name_is_no_data(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     [single, *others] = c.foreign_speeds("b", 500)
     lost = msgspec.structs.replace(single, status="oom", reason="too large", measurements=())
@@ -398,8 +399,7 @@ def test_where_nothing_was_timed_any_batch_would_have_told(tmp_path: Path, batch
     assert compare_folders(open_folder(first), open_folder(second)).outcome == outcome
 
 
-def test_which_figures_are_costs(tmp_path: Path) -> None:
-    # A rate of the evaluation is no speed whatever its name.
+def test_a_rate_of_the_evaluation_is_no_speed_whatever_its_name(tmp_path: Path) -> None:
     parts = [
         f.record(
             f.quality_cell(label), [f.top1(340), f.measurement("throughput", value, unit="images/s", at=("quality",))]
@@ -417,7 +417,8 @@ def test_which_figures_are_costs(tmp_path: Path) -> None:
         "train_throughput": "better",
     }
 
-    # What could be had of neither has no line unless it stands in every table.
+
+def test_what_could_be_had_of_neither_has_no_line_unless_it_stands_in_every_table(tmp_path: Path) -> None:
     place = tmp_path / "place"
     lost = [f.measurement(name, None, unit="J", verdict="invalid") for name in ("energy_per_image", "zeta")]
     parts = [f.record(f.speed_cell(label), lost) for label in ("a", "b")]
@@ -480,8 +481,7 @@ def test_two_folders_are_two_occasions_where_speeds_are_compared(tmp_path: Path)
     assert notes(timed, [c.quality("m", GOOD), c.speeds("m", 1000, machine="other")]) == (), "they are not compared"
 
 
-def test_a_model_that_one_folder_alone_has(tmp_path: Path) -> None:
-    # A model that the base alone has is no data.
+def test_a_model_that_the_base_alone_has_is_no_data(tmp_path: Path) -> None:
     first = open_folder(c.write(tmp_path / "a", *[c.quality(name, GOOD) for name in ("x", "old", "older")]))
     second = open_folder(c.write(tmp_path / "b", c.quality("x", GOOD)))
     lost = compare_folders(first, second)
@@ -489,7 +489,8 @@ def test_a_model_that_one_folder_alone_has(tmp_path: Path) -> None:
     added = compare_folders(second, first)
     assert (added.outcome, added.missing, added.notes) == ("same", (), ("Only B has old, older.",))
 
-    # Folders without a common model are refused.
+
+def test_folders_without_a_common_model_are_refused(tmp_path: Path) -> None:
     place = tmp_path / "place"
     first, second = (open_folder(c.write(place / name, c.quality(name, GOOD))) for name in "ab")
     with pytest.raises(NoDataError, match="have no model in common"):
@@ -540,15 +541,15 @@ def test_two_models_of_one_name_are_compared_only_where_that_is_asked_for(
     assert [each for each in only(asked).notes if each.startswith(note)]
 
 
-def test_what_differs_between_two_folders_is_said(tmp_path: Path) -> None:
-    # The base says what is ranked by.
+def test_the_base_says_what_is_ranked_by(tmp_path: Path) -> None:
     first = c.write(tmp_path / "a", c.quality("x", GOOD))
     second = c.write(tmp_path / "b", c.quality("x", GOOD), rank_by="nll")
     found = compare_folders(open_folder(first), open_folder(second))
     assert found.rank_by == "top1"
     assert found.notes == ("A is ranked by top1, B by nll; top1 decides.",)
 
-    # What changed between two runs of a model is said.
+
+def test_what_changed_between_two_runs_of_a_model_is_said(tmp_path: Path) -> None:
     place = tmp_path / "place"
     first = c.write(place / "a", c.quality("x", GOOD))
     second = c.write(place / "b", c.quality("x", GOOD, code="beef"))
@@ -575,7 +576,7 @@ def test_another_file_behind_an_option_is_said(model: str, recipe: str, note: tu
 
 
 def test_many_equal_models_are_seldom_called_worse(tmp_path: Path) -> None:
-    # Many equal models are seldom called worse. A p-value of 0.03 is worse by itself, and not among five.
+    """A p-value of 0.03 is worse by itself, and not among five."""
     names = ["v", "w", "x", "y", "z"]
     first = c.write(tmp_path / "a", *[c.quality(name, c.right(380)) for name in names])
     parts = [c.quality(name, c.right(380, start=1)) for name in names[1:]]
@@ -597,7 +598,8 @@ def test_many_equal_models_are_seldom_called_worse(tmp_path: Path) -> None:
     assert only(alone).quality[0].paired.needed is not None
     assert judged.paired.needed > only(alone).quality[0].paired.needed
 
-    # The level after some are found is that of the others.
+
+def test_the_level_after_some_are_found_is_that_of_the_others(tmp_path: Path) -> None:
     place = tmp_path / "place"
     names = ["u", "v", "w"]
     first = c.write(place / "a", *[c.quality(name, GOOD) for name in names])

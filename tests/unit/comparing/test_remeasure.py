@@ -141,10 +141,7 @@ def test_speeds_of_other_names_stay_as_they_are_stored(tmp_path: Path, lab: Lab)
     assert any(note.endswith("as stored: zeta, my_p50, steps.") for note in pair.notes)
 
 
-def test_it_says_how_far_it_is_and_passes_the_threshold_on(
-    tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # It says how far it is while it measures.
+def test_it_says_how_far_it_is_while_it_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
     said: list[str] = []
     remeasure(two_models(tmp_path), said.append)
@@ -152,7 +149,8 @@ def test_it_says_how_far_it_is_and_passes_the_threshold_on(
         f"  {metric}: 3 pairs of processes, at most 10" for metric in ("throughput", "latency_p50", "train_throughput")
     ]
 
-    # The threshold is passed on.
+
+def test_the_threshold_is_passed_on(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "place"
     seen: list[float] = []
 
@@ -191,14 +189,14 @@ def test_another_machine_device_or_torch_is_refused(
     assert lab.asked == []
 
 
-def test_what_is_gone_imported_or_the_same_model_is_not_measured(tmp_path: Path, lab: Lab) -> None:
-    # One model is not measured against itself.
+def test_one_model_is_not_measured_against_itself(tmp_path: Path, lab: Lab) -> None:
     folders = [open_folder(c.write(tmp_path / name, c.speeds("vit", 1000, code=name))) for name in ("aa", "bb")]
     with pytest.raises(NotComparableError, match="A and B are the same vit here"):
         remeasure(compare_folders(*folders, models=["vit"]), silent)
     assert lab.asked == []
 
-    # Nothing imported is run.
+
+def test_nothing_imported_is_run(tmp_path: Path, lab: Lab) -> None:
     place = tmp_path / "place"
     theirs = [msgspec.structs.replace(record, source="alice") for record in c.speeds("resnet18", 1000)]
     folder = open_folder(c.write(place, c.speeds("vit", 1000), theirs))
@@ -206,7 +204,8 @@ def test_what_is_gone_imported_or_the_same_model_is_not_measured(tmp_path: Path,
         remeasure(compare_models(folder, ("vit", "resnet18 (from alice)")), silent)
     assert lab.asked == []
 
-    # A model that is gone is refused.
+
+def test_a_model_that_is_gone_is_refused(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     parts = c.speeds("vit", 1000), c.speeds("gone", 1000)
     found = compare_models(open_folder(c.write(elsewhere, *parts)), ("vit", "gone"))
@@ -255,14 +254,15 @@ def test_a_plugin_file_that_breaks_is_no_comparison(tmp_path: Path, lab: Lab) ->
     assert lab.asked == []
 
 
-def test_code_that_has_changed_since_is_said(tmp_path: Path, lab: Lab) -> None:
+def test_code_that_has_changed_since_is_said(tmp_path: Path) -> None:
     notes = remeasure(two_models(tmp_path), silent).pairs[0].notes
     assert [note.partition(CHANGED)[0] for note in notes if CHANGED in note] == [
         "The code of vit",
         "The code of resnet18",
     ]
 
-    # The step of a recipe is measured as it is now.
+
+def test_the_step_of_a_recipe_is_measured_as_it_is_now(tmp_path: Path, lab: Lab) -> None:
     place = tmp_path / "place"
     parts = [trained_by("recipes/supervised", label) for label in ("vit", "resnet18")]
     notes = remeasure(two_models(place / "known", *parts), silent).pairs[0].notes

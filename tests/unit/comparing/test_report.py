@@ -56,7 +56,8 @@ def test_a_pair_has_a_table_and_a_verdict(tmp_path: Path) -> None:
     assert rows["params"] == ["params", "M", "0.053", "0.053", "0"]
     assert lines[-1] == "Outcome: regressed (exit code 10)."
 
-    # The verdict says what differs by how much and how sure.
+
+def test_the_verdict_says_what_differs_by_how_much_and_how_sure(tmp_path: Path) -> None:
     place = tmp_path / "place"
     words = text(full(place))
     assert "a alone is right on 30 of 400 images, b alone on 0; on 92.5% both are right or both wrong." in words
@@ -78,15 +79,15 @@ def test_one_seed_each_is_said_whatever_it_comes_to(tmp_path: Path, second: obje
     assert text(compare_models(open_folder(folder), ("a", "b"))).count(ONE_SEED) == 1
 
 
-def test_one_seed_against_several_or_a_baseline_is_said(tmp_path: Path) -> None:
-    # One seed against several is said.
+def test_one_seed_against_several_is_said(tmp_path: Path) -> None:
     more = c.quality("b", BAD, seed=1)
     words = text(models(tmp_path / "one", c.quality("a", GOOD), c.quality("b", BAD), more))
     assert "a has one seed: it represents one set of weights, not the model." in words
     both = text(models(tmp_path / "two", c.quality("a", GOOD), c.quality("a", NEAR, seed=1), c.quality("b", BAD), more))
     assert "of weights" not in both
 
-    # A baseline is no model whose seeds matter.
+
+def test_a_baseline_is_no_model_whose_seeds_matter(tmp_path: Path) -> None:
     place = tmp_path / "place"
     words = text(models(place, c.quality("a", GOOD, baseline=True), c.quality("b", BAD)))
     assert "b has one seed: it represents one set of weights, not the model." in words
@@ -106,7 +107,8 @@ def test_what_would_resolve_it_is_said(tmp_path: Path) -> None:
     assert "a true gap of the size seen would take about 3,100 images to be detected in nearly 80 % of cases." in words
     assert words.endswith("Outcome: not resolved (exit code 13).")
 
-    # Too few images are said to be too few.
+
+def test_too_few_images_are_said_to_be_too_few(tmp_path: Path) -> None:
     place = tmp_path / "place"
     parts = c.quality("a", c.right(5, images=5)), c.quality("b", c.right(3, images=5))
     assert "These 5 images are too few to tell any two models apart." in text(models(place, *parts))
@@ -133,14 +135,14 @@ def test_without_predictions_that_is_said(tmp_path: Path) -> None:
     assert "b is worse than a: 7.5 points of top1." in words
 
 
-def test_stored_speeds_that_say_nothing_point_to_measuring_where_that_can_help(tmp_path: Path) -> None:
-    # Stored speeds that say nothing point to measuring.
+def test_stored_speeds_that_say_nothing_point_to_measuring(tmp_path: Path) -> None:
     words = text(full(tmp_path, 1005))
     assert re.search(r"throughput: the interval[^.]* does not lie beyond the 3.0% that do not matter", words)
     metrics = "throughput, latency_p50, train_throughput"
     assert f"Stored speeds cannot settle {metrics}; rerun with --measure." in words
 
-    # Two runs of one model are not sent to measure.
+
+def test_two_runs_of_one_model_are_not_sent_to_measure(tmp_path: Path) -> None:
     place = tmp_path / "place"
     folders = [open_folder(c.write(place / code, c.speeds("m", 1000, code=code))) for code in ("aa", "bb")]
     words = text(compare_folders(*folders))
@@ -155,7 +157,8 @@ def test_doubtful_and_invalid_figures_are_named(tmp_path: Path) -> None:
     assert "!500" in words
     assert "~ doubtful: throughput (B)" in text(full(tmp_path / "warn", verdict="warn"))
 
-    # An invalid accuracy is named.
+
+def test_an_invalid_accuracy_is_named(tmp_path: Path) -> None:
     place = tmp_path / "place"
     words = text(models(place, c.quality("a", GOOD), c.quality("b", BAD, verdict="invalid")))
     assert "top1 is invalid and resolves nothing: the model is order-dependent." in words
@@ -171,7 +174,8 @@ def test_unlike_conditions_are_spelt_out(tmp_path: Path) -> None:
     assert "precision (A float32, B bfloat16); limit (A none, B 9)." in words
     assert words.endswith("Outcome: not comparable (exit code 12).")
 
-    # Another machine is spelt out.
+
+def test_another_machine_is_spelt_out(tmp_path: Path) -> None:
     place = tmp_path / "place"
     first = c.write(place / "a", c.quality("m", GOOD), c.speeds("m", 1000))
     second = c.write(place / "b", c.quality("m", GOOD, machine="X"), c.speeds("m", 1000, machine="X"))
@@ -225,8 +229,7 @@ def test_metrics_that_neither_side_has_stay_out(tmp_path: Path) -> None:
     assert "ece" in words
 
 
-def test_several_pairs_end_in_a_count_and_what_they_cost_is_said(tmp_path: Path) -> None:
-    # Several pairs end in a count.
+def test_several_pairs_end_in_a_count(tmp_path: Path) -> None:
     first = c.write(tmp_path / "a", *[c.quality(name, GOOD) for name in "xyz"])
     lost = f.record(f.quality_cell("z"), status="failed", reason="no disk")
     second = c.write(tmp_path / "b", c.quality("x", GOOD), c.quality("y", BAD), [lost])
@@ -234,7 +237,8 @@ def test_several_pairs_end_in_a_count_and_what_they_cost_is_said(tmp_path: Path)
     assert words.endswith("1 same (x); 1 regressed (y); 1 without a result. Outcome: regressed (exit code 10).")
     assert "B is worse than A: 7.5 points of top1" in words
 
-    # What many pairs cost is said and contradicts nothing.
+
+def test_what_many_pairs_cost_is_said_and_contradicts_nothing(tmp_path: Path) -> None:
     place = tmp_path / "place"
     names = ["v", "w", "x", "y", "z"]
     first = c.write(place / "a", *[c.quality(name, c.right(380)) for name in names])
@@ -280,8 +284,7 @@ def test_metrics_and_wide_names_keep_to_the_width_of_the_display(tmp_path: Path,
     assert rendered.isascii() or unicode
 
 
-def test_long_names_are_cut_or_called_a_and_b(tmp_path: Path) -> None:
-    # A name that is cut keeps both ends.
+def test_a_name_that_is_cut_keeps_both_ends(tmp_path: Path) -> None:
     names = [f"first {LONG} last", f"first {LONG} end"]
     parts = [
         f.record(f.quality_cell(label), [f.measurement(name, 0.5, unit="nat") for name in names]) for label in "ab"
@@ -290,7 +293,8 @@ def test_long_names_are_cut_or_called_a_and_b(tmp_path: Path) -> None:
     cut = [line.split("...")[1].split()[:2] for line in render_comparison(found).splitlines() if "..." in line]
     assert [part[0][-1] + part[1] for part in cut] == ["mlast", "mend"]
 
-    # A long name is called a or b.
+
+def test_a_long_name_is_called_a_or_b(tmp_path: Path) -> None:
     place = tmp_path / "place"
     found = models(place, c.quality("a", GOOD), c.quality("x" * 41, BAD), names=("a", "x" * 41))
     assert verdict(found, found.pairs[0])[0].startswith("B is worse than A")
@@ -358,8 +362,7 @@ def test_the_json_holds_all_of_it(tmp_path: Path) -> None:
     assert pair["verdict"] == verdict(found, found.pairs[0])
 
 
-def test_the_json_tells_how_each_side_was_trained_and_what_is_unlike(tmp_path: Path) -> None:
-    # The json tells how each side was trained.
+def test_the_json_tells_how_each_side_was_trained(tmp_path: Path) -> None:
     failed = [f.record(f.quality_cell("b", seed=1, recipe_options={"epochs": 3}), status="failed", reason="nan")]
     options = {"a": {"epochs": 9}, "b": {"epochs": 3}}
     parts = [c.quality(m, GOOD, recipe_options=each) for m, each in options.items()]
@@ -369,7 +372,8 @@ def test_the_json_tells_how_each_side_was_trained_and_what_is_unlike(tmp_path: P
         "b": ({"epochs": 3}, [0], [1]),
     }
 
-    # The json names what is unlike.
+
+def test_the_json_names_what_is_unlike(tmp_path: Path) -> None:
     place = tmp_path / "place"
     found = models(place, c.quality("a", GOOD), c.quality("b", BAD, epochs=2))
     (pair,) = json.loads(render_comparison_json(found))["pairs"]

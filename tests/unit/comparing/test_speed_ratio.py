@@ -48,20 +48,21 @@ def test_the_ratio_has_welchs_interval_over_the_processes() -> None:
     assert ratio == process_ratio(SLOW, FAST)
 
 
-def test_a_difference_lies_beyond_the_threshold_or_is_not_resolved() -> None:
-    # Disjoint ranges beyond the threshold are a difference.
+def test_disjoint_ranges_beyond_the_threshold_are_a_difference() -> None:
     assert judged(SLOW, FAST) == ("better", "")
     assert judged(FAST, SLOW) == ("worse", "")
     assert judged(SLOW, FAST, better="lower") == ("worse", "")
     assert judged(FAST, SLOW, better="lower") == ("better", "")
 
-    # Ranges that overlap resolve nothing.
+
+def test_ranges_that_overlap_resolve_nothing() -> None:
     wide = (990.0, 1500.0, 1510.0)
     reason = "throughput: the interval does not lie beyond the 3.0% that do not matter"
     assert judged(SLOW, wide) == ("not resolved", reason)
     assert judged(SLOW, SLOW)[0] == "not resolved"
 
-    # A difference within the threshold resolves nothing and is never the same.
+
+def test_a_difference_within_the_threshold_resolves_nothing_and_is_never_the_same() -> None:
     near = tuple(1.05 * each for each in SLOW)
     finding, reason = judged(SLOW, near, threshold=0.10)
     assert finding == "not resolved"

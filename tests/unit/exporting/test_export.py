@@ -37,8 +37,7 @@ def offer(write: object, **fields: object) -> Offer[ExporterSpec]:
     return Offer(name="mine/it", plugin=plugin, spec=ExporterSpec(name="it", write=write, summary="It", **fields))
 
 
-def test_results_are_what_the_folder_holds_and_cannot_be_changed(results: ExportedResults) -> None:
-    # Results are what the folder holds.
+def test_results_are_what_the_folder_holds(results: ExportedResults) -> None:
     (row,) = results.rows
     assert (row.label, row.model, row.dataset, row.seeds) == (exported.LABEL, "scratch/vit", "digits", (0, 1))
     top1, top5, ece = (row.values[name] for name in ("top1", "top5", "ece"))
@@ -51,11 +50,13 @@ def test_results_are_what_the_folder_holds_and_cannot_be_changed(results: Export
     assert [cell.kind for cell in row.cells] == ["quality", "quality", "speed", "speed", "speed"]
     assert [cell.status for cell in results.cells] == ["ok"] * 5 + ["oom", "ok"]
 
-    # No folder of this machine is told.
+
+def test_no_folder_of_this_machine_is_told(results: ExportedResults) -> None:
     assert results.cells[0].content["planned"]["data"]["title"] == "digits"
     assert "/cache/" not in str(results.cells[0].content)
 
-    # Results cannot be changed.
+
+def test_results_cannot_be_changed(results: ExportedResults) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         results.rank_by = "other"  # type: ignore[misc]
     with pytest.raises(TypeError):

@@ -13,7 +13,7 @@ from vitbench.store import Store
 
 
 def test_imported_rows_are_left_out_and_counted(tmp_path: Path) -> None:
-    # Imported rows are left out and counted. A format that knows nothing of sources would pass them off as one's own.
+    """A format that knows nothing of sources would pass them off as one's own."""
     own = write(tmp_path, quality("p4", right(300)))
     with Store.open(own, create=False) as store:
         [record] = store.records()
@@ -24,7 +24,8 @@ def test_imported_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     assert [cell.label for cell in results.cells] == ["p4"]
     assert notes == ("1 row imported from alice left out; export from alice's own folder.",)
 
-    # A folder that holds imports alone has no run of its own.
+
+def test_a_folder_that_holds_imports_alone_has_no_run_of_its_own(tmp_path: Path) -> None:
     place = tmp_path / "place"
     with Store.open(write(place / "a", quality("p4", right(300))), create=False) as store:
         contents = store.contents()

@@ -69,7 +69,8 @@ def test_figures_come_back_as_they_were(tmp_path: Path) -> None:
     with np.load(path) as file:
         assert sum(file[name].dtype == np.uint8 for name in file.files) == 1, "equal images are stored once"
 
-    # Numbers of numpy are numbers.
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     path = tmp_path / "f.npz"
     scale = Scale(label="v", low=np.float32(0.1), high=np.float64(2), diverging=np.bool_(True))  # type: ignore[arg-type]
     write_figures(path, [Grid(title="", tiles=(GRAY,), columns=1, scale=scale)])

@@ -28,8 +28,7 @@ def test_the_maps_of_a_model_are_watched_in_the_block() -> None:
     assert subject.num_classes == 10
 
 
-def test_what_cannot_be_watched_is_a_reason_to_skip_and_errors_come_out() -> None:
-    # A model that cannot be watched is a reason to skip.
+def test_a_model_that_cannot_be_watched_is_a_reason_to_skip() -> None:
     subject = subject_of(CONVOLUTIONAL)
     with pytest.raises(Skip, match="this model has no attention that can be recorded"), subject.maps():
         called(subject)
@@ -39,7 +38,8 @@ def test_what_cannot_be_watched_is_a_reason_to_skip_and_errors_come_out() -> Non
     with pytest.raises(Skip, match="a compiled model cannot be recorded"), compiled.maps():
         pytest.fail("it is refused before the block")
 
-    # What is raised in the block comes out of it.
+
+def test_what_is_raised_in_the_block_comes_out_of_it() -> None:
     subject = subject_of(CONVOLUTIONAL)
     with pytest.raises(ZeroDivisionError), subject.maps():
         1 / 0  # noqa: B018

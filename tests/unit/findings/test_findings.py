@@ -70,7 +70,8 @@ def test_rows_that_are_missing_are_named_with_what_became_of_them(tmp_path: Path
     result = only(write(tmp_path / "b", quality("resnet", right(100)), quality("p8", right(200)), suite=text))
     assert (result.outcome, missing(result)) == ("refuted", [("p4", "not asked for"), ("pretrained", "not asked for")])
 
-    # Without any of its rows a claim is not run on the data that were asked for.
+
+def test_without_any_of_its_rows_a_claim_is_not_run_on_the_data_that_were_asked_for(tmp_path: Path) -> None:
     place = tmp_path / "place"
     result = only(write(place, quality("resnet", right(390)), suite=HEAD + MODELS + PATCH))
     assert (result.dataset, result.condition, result.outcome) == ("digits", None, "not run")
@@ -131,7 +132,8 @@ def test_what_cannot_be_tested_says_why(tmp_path: Path) -> None:
         "2 rows are called p4",
     ]
 
-    # A folder that states nothing is refused in a sentence.
+
+def test_a_folder_that_states_nothing_is_refused_in_a_sentence(tmp_path: Path) -> None:
     place = tmp_path / "place"
     write(place / "a", quality("p4", right(300)), suite=HEAD + MODELS)
     with pytest.raises(NothingSelectedError, match=r"no suite that was run here states claims"):

@@ -44,15 +44,15 @@ def test_a_direction_is_told_by_the_paired_test(row_alone: int, other_alone: int
     assert sign(BETTER, found, higher=False) == turned
 
 
-def test_what_is_shared_or_not_known_tells_less() -> None:
-    # One of several tests refutes at its share of the level only.
+def test_one_of_several_tests_refutes_at_its_share_of_the_level_only() -> None:
     contrary = paired(20, 38)  # p 0.025
     assert 0.05 / 3 < contrary.p_value < 0.05 / 2
     assert [sign(BETTER, contrary, tests=tests) for tests in (1, 2, 3)] == ["against", "against", "open"]
     # To confirm, each comparison has the whole level: all of them must be significant.
     assert sign(BETTER, paired(38, 20), tests=100) == "for"
 
-    # Nothing is told of what is not known of the same images.
+
+def test_nothing_is_told_of_what_is_not_known_of_the_same_images() -> None:
     assert sign(BETTER, None) == sign(EQUAL, None, margin=0.5) == "open"
     # Equal answers of several seeds show no spread, and no interval is made from nothing.
     assert paired(0, 0, seeds=2).interval(0.05) is None

@@ -197,8 +197,7 @@ def _rewritten(folder: Path, change: Callable[[Record], Record]) -> None:
         store.add(msgspec.structs.replace(held, records=tuple(map(change, held.records))))
 
 
-def test_records_and_machines_that_are_made_up_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    # A record that is made up is refused and nothing is written.
+def test_a_record_that_is_made_up_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     theirs = made(tmp_path / "alice", "a")
 
     def odd(record: Record) -> Record:
@@ -209,7 +208,8 @@ def test_records_and_machines_that_are_made_up_are_refused_and_nothing_is_writte
         bring(theirs, tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
 
-    # A machine that is made up is refused.
+
+def test_a_machine_that_is_made_up_is_refused(tmp_path: Path) -> None:
     place = tmp_path / "place"
     theirs = made(place / "alice", "a")
     environment = msgspec.json.encode(

@@ -84,8 +84,7 @@ def test_an_archive_that_does_more_than_hold_results_is_refused(
     assert {path.name for path in tmp_path.iterdir()} == {given.name, "place"}
 
 
-def test_no_lie_about_sizes_link_pipe_or_journal_is_followed(tmp_path: Path) -> None:
-    # An archive that lies about its sizes is refused.
+def test_an_archive_that_lies_about_its_sizes_is_refused(tmp_path: Path) -> None:
     given = archive(tmp_path, {FILE_NAME: bytes(10**6)}, _pressed)
     content = given.read_bytes()
     assert content.count((10**6).to_bytes(4, "little")) == 2, "a header of the file and one of the archive"
@@ -93,7 +92,8 @@ def test_no_lie_about_sizes_link_pipe_or_journal_is_followed(tmp_path: Path) -> 
     with pytest.raises(StoreError, match="cannot be read"):
         unpacked(given, tmp_path / "place")
 
-    # No link pipe or journal of a folder is followed.
+
+def test_no_link_pipe_or_journal_of_a_folder_is_followed(tmp_path: Path) -> None:
     place = tmp_path / "place"
     secret = place / "secret"
     secret.write_text("mine")

@@ -73,8 +73,7 @@ def test_a_row_has_its_interval_its_verdicts_and_its_fronts():
     assert (third["partial"], third["limit"], pd.isna(third["rank"])) == (True, 0.5, True)
 
 
-def test_sizes_and_limits_are_numbers_or_text():
-    # A size is the side of a square or height and width.
+def test_a_size_is_the_side_of_a_square_or_height_and_width():
     cells = [f.quality_cell("square"), f.quality_cell("wide", image_size=(32, 64))]
     records = [f.record(cell, [f.top1(340)]) for cell in cells]
     sizes = rows_frame(build(records, [], "top1")).set_index("model")["image_size"]
@@ -82,7 +81,8 @@ def test_sizes_and_limits_are_numbers_or_text():
     shapes = measurements_frame(records).set_index("model")["input_shape"]
     assert (shapes["square"], shapes["wide"]) == ((1, 8, 8), (1, 32, 64))
 
-    # A limit is a whole number of images or a share.
+
+def test_a_limit_is_a_whole_number_of_images_or_a_share():
     table = rows_frame(build([f.quality("a", limit=200), f.quality("a", limit=0.5), f.quality("a")], [], "top1"))
     assert sorted(map(repr, table["limit"])) == ["0.5", "200", "None"]
 
@@ -128,7 +128,8 @@ def test_measurements_say_what_they_are_of():
     assert speed["recipe"].isna().all()
     assert table[table["kind"] == "quality"]["mode"].isna().all()
 
-    # A measurement of training steps names their recipe.
+
+def test_a_measurement_of_training_steps_names_their_recipe():
     table = measurements_frame(f.speed("vit", recipe="zoo/sam", recipe_options={"rho": 0.5}))
     training = table[table["mode"] == "training"]
     assert set(training["recipe"]) == {"zoo/sam"}

@@ -28,7 +28,8 @@ def test_seeds_and_failures_belong_to_one_row_and_other_recipes_and_options_do_n
     assert [len(each) for each in entries.values()] == [3, 1, 1]
     assert not speed
 
-    # The order in which options were given tells nothing apart.
+
+def test_the_order_in_which_options_were_given_tells_nothing_apart() -> None:
     orders = ({"depth": 2, "width": 8}, {"width": 8, "depth": 2})
     [entry], _ = grouped([f.quality(options=options, seed=seed) for seed, options in enumerate(orders)])
     assert entry.subject.model == "scratch/vit"
@@ -52,12 +53,12 @@ def test_latency_and_the_search_for_the_largest_batch_set_no_common_one() -> Non
     assert common_batches(grouped([search, latency])[1]) == {}
 
 
-def test_where_rows_stand() -> None:
-    # A row stands where speed was measured else where quality was.
+def test_a_row_stands_where_speed_was_measured_else_where_quality_was() -> None:
     assert rows([f.quality("a")]) == [("a", f.MACHINE, 1)]
     assert rows([f.quality("a"), *f.speed("a", **GPU)]) == [("a", f.GPU_MACHINE, 1)]
 
-    # A baseline stands beside the models of its own task only.
+
+def test_a_baseline_stands_beside_the_models_of_its_own_task_only() -> None:
     baseline = f.quality("knn", baseline=True)
     models = [f.quality("a"), *f.speed("a", **GPU), f.quality("b", data=f.data_info("cifar10"))]
     assert rows([baseline, *models]) == [("a", f.GPU_MACHINE, 1), ("b", f.MACHINE, 1), ("knn", f.GPU_MACHINE, 1)]
@@ -83,8 +84,7 @@ def steps_of(records: list[Record]) -> dict[tuple[str, bytes, int], list[str | N
     }
 
 
-def test_each_row_has_the_training_steps_of_its_own_recipe_or_plain_ones() -> None:
-    # Each row has the training steps of its own recipe and all inference.
+def test_each_row_has_the_training_steps_of_its_own_recipe_and_all_inference() -> None:
     records = [f.quality(**OWN), f.quality(**OTHER), *f.speed(**OWN), *f.speed(**OTHER)[2:]]
     assert steps_of(records) == {
         ("recipes/supervised", b'{"lr":0.1}', 1): ["recipes/supervised"],
@@ -95,7 +95,8 @@ def test_each_row_has_the_training_steps_of_its_own_recipe_or_plain_ones() -> No
         found = of_row(entry, speed[entry.subject, entry.task.manner][place])
         assert sorted(record.planned.cell.batch_size for record in found) == [1, 32, 32]
 
-    # A plain step stands in for a recipe that was not timed itself.
+
+def test_a_plain_step_stands_in_for_a_recipe_that_was_not_timed_itself() -> None:
     plain = f.speed()
     assert steps_of([f.quality(**OWN), *plain]) == {("recipes/supervised", b'{"lr":0.1}', 1): ["adamw"]}
     own = {("recipes/supervised", b'{"lr":0.1}', 1): ["recipes/supervised"]}
@@ -114,6 +115,7 @@ def test_training_steps_of_a_recipe_without_quality_have_a_row_of_their_own() ->
     }
     assert steps_of(f.speed()) == {("", b"{}", 0): ["adamw"]}
 
-    # A place where another recipe alone was timed is no place of a row.
+
+def test_a_place_where_another_recipe_alone_was_timed_is_no_place_of_a_row() -> None:
     records = [f.quality(**OWN), *f.speed(**OWN), *f.speed(**OTHER, **GPU)[2:]]
     assert rows(records) == [("vit", f.MACHINE, 1), ("vit", f.GPU_MACHINE, 0)]

@@ -36,8 +36,7 @@ def test_scores_that_few_images_make_are_known_by_these_alone() -> None:
     assert of_right.freedom == 49
 
 
-def test_scores_are_read_by_the_measurements_name_and_damaged_files_have_none(tmp_path: Path) -> None:
-    # They are read by the measurements name.
+def test_they_are_read_by_the_measurements_name(tmp_path: Path) -> None:
     save_scores(tmp_path / "s.npz", KEPT, predictions([0, 1, 2]))
     mine, error, worst = (read_outcomes(tmp_path / "s.npz", name) for name in KEPT)
     assert isinstance(mine, Outcomes)
@@ -50,7 +49,8 @@ def test_scores_are_read_by_the_measurements_name_and_damaged_files_have_none(tm
     assert mine.images == error.images == worst.images
     assert read_outcomes(tmp_path / "s.npz", "throughput") is None
 
-    # Missing and damaged files have none.
+
+def test_missing_and_damaged_files_have_none(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
     assert read_outcomes(tmp_path / "none.npz", "mine") is None
     whole = path.read_bytes()

@@ -46,13 +46,13 @@ def test_a_row_joins_quality_and_speed():
     assert set(row.ids) == {record.id for record in records}
 
 
-def test_the_newest_attempt_counts_whatever_its_code_and_its_status():
-    # The newest attempt of an id counts whatever its code.
+def test_the_newest_attempt_of_an_id_counts_whatever_its_code():
     records = [f.quality("vit", 300, code="old"), f.quality("vit", 350, code="new")]
     assert only(build(records, [], "top1").rows).metrics["top1"].value == 350 / 360
     assert only(build(records[::-1], [], "top1").rows).metrics["top1"].value == 300 / 360
 
-    # A newer failure takes the row away and stands in failed.
+
+def test_a_newer_failure_takes_the_row_away_and_stands_in_failed():
     good = f.quality("vit", 340)
     board = build([good, f.record(good.planned, status="timeout", reason="no heartbeat for 600 s")], [], "top1")
     assert board.rows == ()
@@ -68,15 +68,15 @@ def test_every_status_but_ok_is_failed_and_never_a_row(status):
     assert [(x.kind, x.status, x.reason) for x in board.failed] == [(k, status, status) for k in ("quality", "speed")]
 
 
-def test_an_interrupted_or_waiting_repetition_takes_no_result_away():
-    # An interrupted repetition takes no result away.
+def test_an_interrupted_repetition_takes_no_result_away():
     done, again = f.quality("vit", 340), f.record(f.quality_cell("vit"), status="interrupted")
     assert again.key == done.key
     board = build([done, again], [], "top1")
     assert [row.model for row in board.rows] == ["vit"]
     assert board.failed == ()
 
-    # A cell that waits for the hub is listed beside its older result.
+
+def test_a_cell_that_waits_for_the_hub_is_listed_beside_its_older_result():
     done, again = f.quality("vit", 340), f.record(f.quality_cell("vit"), status="pending")
     board = build([done, again], [], "top1")
     assert [row.model for row in board.rows] == ["vit"]
@@ -110,7 +110,8 @@ def test_rows_with_scores_are_compared_on_the_same_images():
         "digits": (3, 360)
     }
 
-    # All seeds of a row are compared or none.
+
+def test_all_seeds_of_a_row_are_compared_or_none():
     records = [f.quality("a", 340, seed=seed) for seed in (0, 1, 2)] + [f.quality("b", 300, seed=0)]
     outcomes = {f"a{seed}": scores(range(340)) for seed in (0, 1, 2)} | {"b": scores(range(300))}
     [resolution] = build(records, [], "top1", known(**outcomes)).resolutions.values()
@@ -177,14 +178,14 @@ def test_speeds_that_differ_by_more_than_their_processes_do_have_ranks():
     }
 
 
-def test_the_level_of_stored_speeds_is_shared_over_the_pairs_that_took_turns():
-    # The level of stored speeds is shared over all pairs.
+def test_the_level_of_stored_speeds_is_shared_over_all_pairs():
     pair = [timed("a", 975, 1000, 1025), timed("b", 1170, 1200, 1230)]
     assert standings(build(pair, [], "throughput").rows)["b"] == (1, 1, ())
     others = [timed(f"c{i}", 975, 1000, 1025) for i in range(8)]
     assert by_model(build([*pair, *others], [], "throughput").rows)["b"].rank_last == 10
 
-    # Only pairs that took turns share the level.
+
+def test_only_pairs_that_took_turns_share_the_level():
     pair = [timed("a", 975, 1000, 1025), timed("b", 1170, 1200, 1230)]
     elsewhere = [timed(f"c{i}", 975, 1000, 1025, occasion=f"{i}") for i in range(8)]
     rows = by_model(build([*pair, *elsewhere], [], "throughput").rows)
@@ -197,7 +198,8 @@ def test_a_figure_without_an_interval_is_told_apart_from_none():
     times = [f.quality("a"), f.quality("b")]
     assert standings(build(times, [], "train_seconds").rows) == {"a": (1, 2, ("b",)), "b": (1, 2, ("a",))}
 
-    # Seeds do not make a figure without an interval certain.
+
+def test_seeds_do_not_make_a_figure_without_an_interval_certain():
     records = [
         f.record(f.quality_cell(m, seed=s), [f.measurement("kappa", v + s / 1000, unit="1")])
         for m, v in (("a", 0.9), ("b", 0.1))
@@ -205,8 +207,9 @@ def test_a_figure_without_an_interval_is_told_apart_from_none():
     ]
     assert {row.rank_last for row in build(records, [], "kappa").rows} == {2}
 
-    # Times of single trainings are told apart from nothing. Two evaluations are two occasions, whatever interval they
-    # claim.
+
+def test_times_of_single_trainings_are_told_apart_from_nothing():
+    """Two evaluations are two occasions, whatever interval they claim."""
     given = {"unit": "s", "better": "lower", "n": 9}
     records = [
         f.record(f.quality_cell(m), [f.measurement("train_seconds", v, low=0.99 * v, high=1.01 * v, **given)])
@@ -305,7 +308,8 @@ def test_figures_of_two_methods_are_never_ranked_together_nor_joined():
     assert "throughput" not in quality.metrics
     assert (speed.condition.dataset, speed.condition.method) == ("", METHOD - 1)
 
-    # A baseline of another method stands apart.
+
+def test_a_baseline_of_another_method_stands_apart():
     records = [f.quality("a", 350), *f.speed("a"), of_method(f.quality("knn", 340, baseline=True), METHOD - 1)]
     assert [(row.model, row.rank) for row in build(records, [], "top1").rows] == [("a", 1), ("knn", 1)]
 
@@ -323,8 +327,7 @@ def test_invalid_figures_are_listed_after_all_others_that_have_one(partial):
     assert rows[1].tied_with == ()
 
 
-def test_speeds_join_the_rows_of_their_conditions():
-    # Speed of another precision shape or option is not joined.
+def test_speed_of_another_precision_shape_or_option_is_not_joined():
     strangers = [
         *f.speed("vit", precision="bfloat16"),
         *f.speed("vit", num_classes=100),
@@ -335,7 +338,8 @@ def test_speeds_join_the_rows_of_their_conditions():
     assert rows[0].rank == 1
     assert [(row.rank, row.condition.dataset, row.seeds) for row in rows[1:]] == [(None, "", ())] * 3
 
-    # Speed stays with its data set where quality failed.
+
+def test_speed_stays_with_its_data_set_where_quality_failed():
     records = [f.record(f.quality_cell("vit"), status="crashed", reason="signal 11"), *f.speed("vit", 500)]
     board = build(records, [], "top1")
     row = only(board.rows)
@@ -343,7 +347,8 @@ def test_speeds_join_the_rows_of_their_conditions():
     assert row.metrics["throughput"].value == 500
     assert [failure.reason for failure in board.failed] == ["signal 11"]
 
-    # Threads change speed but not what quality is averaged over.
+
+def test_threads_change_speed_but_not_what_quality_is_averaged_over():
     records = [
         f.quality("vit", 330, threads=1),
         f.quality("vit", 340, threads=2),
@@ -374,8 +379,7 @@ def test_a_model_measured_on_two_machines_has_two_rows_and_baselines_stand_by_ea
     assert ["train_seconds" in row.metrics for row in rows if row.model == "vit"] == [True, False]
 
 
-def test_the_table_compares_at_the_batch_of_most_models():
-    # Of batches at which as many models were measured the table compares at the last.
+def test_of_batches_at_which_as_many_models_were_measured_the_table_compares_at_the_last():
     batch_size = 16
     later = [msgspec.structs.replace(r, started=r.started + 60) for r in f.speed("a", 900, batch_size=batch_size)]
     records = [f.quality("a"), *f.speed("a", 100), *later]
@@ -385,7 +389,8 @@ def test_the_table_compares_at_the_batch_of_most_models():
     assert rows["a"].metrics["throughput"].value == 900
     assert "throughput" not in rows["b"].metrics, "at another batch it is no figure to compare with"
 
-    # A later run of one model at another batch hides no others speed.
+
+def test_a_later_run_of_one_model_at_another_batch_hides_no_others_speed():
     batch_size = 64
     later = [msgspec.structs.replace(r, started=r.started + 60) for r in f.speed("a", 900, batch_size=batch_size)]
     records = [each for m in "abc" for each in (f.quality(m), *f.speed(m, 100))]
@@ -445,15 +450,17 @@ def ranks_by_memory(*peaks: tuple[float, ...], **of_each: object) -> list[tuple[
     return [(rows[name].rank, rows[name].rank_last) for name in sorted(rows)]
 
 
-def test_memory_on_which_all_processes_agree_is_told_apart_beyond_a_threshold():
-    # Memory on which all processes agree is told apart.
+def test_memory_on_which_all_processes_agree_is_told_apart():
     assert ranks_by_memory((100,) * 3, (4000,) * 3) == [(1, 1), (2, 2)]
     assert ranks_by_memory((4000,) * 3, (100,) * 3) == [(2, 2), (1, 1)]
 
-    # What processes agree on is no certainty.
+
+def test_what_processes_agree_on_is_no_certainty():
     for apart in ((100, 104), (1, 4)):
         assert ranks_by_memory(*((peak,) * 3 for peak in apart)) == [(1, 2), (1, 2)]
-    # A byte more or less makes an agreement no surer.
+
+
+def test_a_byte_more_or_less_makes_an_agreement_no_surer():
     assert ranks_by_memory((100, 100, 100 + 1e-6), (104, 104, 104 + 1e-6)) == [(1, 2), (1, 2)]
 
 

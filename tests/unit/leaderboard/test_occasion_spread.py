@@ -39,25 +39,25 @@ def test_it_is_the_pooled_deviation_of_logarithms_and_its_freedom_the_occasions_
     assert (spread.freedom, spread.figures, spread.occasions) == (2, 2, 3)
 
 
-def test_it_is_never_nothing_and_needs_three_occasions() -> None:
-    # It is never nothing.
+def test_it_is_never_nothing() -> None:
     assert occasion_spreads(repeated({"a": {"one": 1.0, "two": 1.0, "three": 1.0}}))[HERE].deviation == LEAST > 0
 
-    # Two occasions are too few.
+
+def test_two_occasions_are_too_few() -> None:
     figures = {"a": {"one": 1.0, "two": 1.1, "three": 1.2}, "b": {"one": 1.0, "two": 1.1}}
     records = repeated(figures)
     assert HERE in occasion_spreads(records)
     assert occasion_spreads([each for each in records if not each.occasion.startswith("three")]) == {}
 
 
-def test_withdrawn_figures_and_other_machines_do_not_count() -> None:
-    # A withdrawn figure does not count.
+def test_a_withdrawn_figure_does_not_count() -> None:
     records = repeated({"a": {"one": 1.0, "two": 1.0, "three": 1.0, "four": 9.0}})
     assert occasion_spreads(records)[HERE].deviation > 1
     withdrawn = msgspec.structs.replace(records[-1], status="withdrawn", measurements=())
     assert occasion_spreads([*records, withdrawn])[HERE].deviation == LEAST
 
-    # Machines and devices have their own.
+
+def test_machines_and_devices_have_their_own() -> None:
     records = [
         *repeated({"a": {"one": 1.0, "two": math.exp(0.1), "three": math.exp(0.2)}}),
         *repeated({"a": {"one": 1.0, "two": math.exp(0.3), "three": math.exp(0.6)}}, machine="another"),
@@ -115,9 +115,8 @@ def test_where_the_figure_itself_decides_it_is_of_that() -> None:
     assert spread.deviation == pytest.approx(0.1)
 
 
-def test_what_is_known_of_one_figure_says_nothing_of_another() -> None:
-    # What ratios differ by says nothing of plain times. Occasions leave the ratio as it is, and move the 95th
-    # percentile, which is no ratio, by a tenth.
+def test_what_ratios_differ_by_says_nothing_of_plain_times() -> None:
+    """Occasions leave the ratio as it is, and move the 95th percentile, which is no ratio, by a tenth."""
     records = []
     for number, run in enumerate(("one", "two", "three")):
         ratio = f.relative_speed("a", (2.0, 2.0), metric="latency_p50", occasion=f"{run}/1", batch_size=1)
@@ -130,7 +129,8 @@ def test_what_is_known_of_one_figure_says_nothing_of_another() -> None:
         "latency_p95": 0.1,
     }
 
-    # What was never repeated is not known by what was.
+
+def test_what_was_never_repeated_is_not_known_by_what_was() -> None:
     records = repeated({"a": {"one": 1.0, "two": 1.0, "three": 1.0}})
     alone = f.measurement("latency_p95", 0.01, unit="s", better="lower")
     last = msgspec.structs.replace(records[-1], planned=f.speed_cell("a", batch_size=1), measurements=(alone,))

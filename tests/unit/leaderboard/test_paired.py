@@ -47,13 +47,13 @@ def test_the_interval_holds_what_the_score_test_does_not_reject(b: int, c: int, 
     assert by_likelihood(high, b, c, n) == pytest.approx(-1.95996, abs=1e-3)
 
 
-def test_the_interval_is_symmetric_and_stays_within_its_ends() -> None:
-    # The interval turns round with the models.
+def test_the_interval_turns_round_with_the_models() -> None:
     low, high = tango(5, 11, 100)
     assert tango(11, 5, 100) == pytest.approx((-high, -low))
     assert low < 0.06 < high
 
-    # The interval at its ends.
+
+def test_the_interval_at_its_ends() -> None:
     z2 = 1.95996**2
     assert tango(0, 0, 360) == pytest.approx((-z2 / (360 + z2), z2 / (360 + z2)), abs=1e-5)
     low, high = tango(0, 10, 10)
@@ -100,8 +100,7 @@ def test_one_seed_each_is_mcnemars_test() -> None:
     assert not found.alike
 
 
-def test_models_that_agree_are_alike_and_few_images_resolve_nothing() -> None:
-    # Models that agree everywhere are alike.
+def test_models_that_agree_everywhere_are_alike() -> None:
     scores = np.arange(100) < 90
     found = paired_difference(outcomes(scores), outcomes(scores))
     assert found is not None
@@ -114,7 +113,8 @@ def test_models_that_agree_are_alike_and_few_images_resolve_nothing() -> None:
     assert several.alike
     assert (several.low, several.resolvable, several.p_value) == (None, None, 1)
 
-    # Few images resolve nothing.
+
+def test_few_images_resolve_nothing() -> None:
     found = paired_difference(outcomes([1, 1, 1]), outcomes([0, 0, 0]))
     assert found is not None
     assert found.resolvable is None
@@ -170,7 +170,8 @@ def test_scores_that_are_no_yes_or_no_take_a_paired_t_test() -> None:
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-2)
     assert found.split is None
 
-    # A difference that few images make is as sure as few images are.
+
+def test_a_difference_that_few_images_make_is_as_sure_as_few_images_are() -> None:
     random = np.random.default_rng(0)
     first, second = np.zeros((2, 200))
     first[:6], second[:6] = random.normal(size=6), random.normal(1.6, size=6)
@@ -199,7 +200,8 @@ def test_several_seeds_count_their_own_spread() -> None:
     ahead = found.split.second[0]
     assert sum(each[ahead] for each in second) > sum(each[ahead] for each in first)
 
-    # The p value belongs to the interval.
+
+def test_the_p_value_belongs_to_the_interval() -> None:
     random = np.random.default_rng(3)
     first = [random.random(400) < 0.80 for _ in range(3)]
     second = [random.random(400) < share for share in (0.84, 0.85, 0.86)]

@@ -40,14 +40,15 @@ def test_the_front_is_what_nothing_dominates(points):
     assert front(rows, BOTH) == expected
 
 
-def test_domination_by_hand():
-    # No better in one and worse in the other is dominated.
+def test_no_better_in_one_and_worse_in_the_other_is_dominated():
     assert front([row("a", top1=1, throughput=2), row("b", top1=1, throughput=1)], SPEED) == {0}
 
-    # A doubtful figure counts.
+
+def test_a_doubtful_figure_counts():
     assert front([row("a", top1=1, throughput=1), row("b", top1=2, throughput=(2, "warn"))], SPEED) == {1}
 
-    # A metric without a direction makes no front.
+
+def test_a_metric_without_a_direction_makes_no_front():
     assert front([row("a", top1=1, size=1)], ("top1", "size")) == frozenset()
 
 
@@ -80,6 +81,7 @@ def test_fronts_are_those_of_a_rows_own_condition_and_baselines_have_none():
         "knn": OnFront(speed=None, speed_memory=None),
     }
 
-    # Little memory brings a row onto the second front only.
+
+def test_little_memory_brings_a_row_onto_the_second_front_only():
     rows = [row("a", top1=2, throughput=2, peak_memory=9), row("b", top1=1, throughput=1, peak_memory=1)]
     assert on_fronts(rows, "top1")[1] == OnFront(speed=False, speed_memory=True)

@@ -46,8 +46,7 @@ def test_what_may_hold_the_test_images(pretrained_on: str, tested: DataInfo, dou
     assert bool(said) is bool(doubt)
 
 
-def test_published_data_of_the_same_name_are_seen_only_in_another_state_or_split() -> None:
-    # A checkpoint of the same data has not seen the test split and of another state it may have.
+def test_a_checkpoint_of_the_same_data_has_not_seen_the_test_split_and_of_another_state_it_may_have() -> None:
     published = data("cifar10", "checksums", title="cifar10:train_images=100")
     assert overlap("cifar10", "0" * 64, published) == ""
     tested = data("cifar10", "", title="cifar10 (unverified, ab)")
@@ -55,7 +54,8 @@ def test_published_data_of_the_same_name_are_seen_only_in_another_state_or_split
     assert "a different version of cifar10" in overlap("cifar10", "0" * 64, tested)
     assert overlap("cifar10", "0" * 64, tested, limited=True) == ""  # a part of it has a fingerprint of its own
 
-    # Validation images may be among the training images of others.
+
+def test_validation_images_may_be_among_the_training_images_of_others() -> None:
     tested = data("imagenet", "checksums")
     assert overlap("ImageNet-1k", "", tested, val=True).endswith("ImageNet-1k, which may hold the validation images")
     assert overlap("imagenet", tested.fingerprint, tested, val=True) == ""  # vitbench cuts them off alike

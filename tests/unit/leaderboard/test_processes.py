@@ -58,12 +58,12 @@ def known(*values: float, occasion: str = "here", between: OccasionSpread | None
     return Processes(values=values, occasion=occasion, between=between)
 
 
-def test_the_interval_at_the_level_decides_and_not_the_ranges() -> None:
-    # Disjoint ranges alone tell nothing apart.
+def test_disjoint_ranges_alone_tell_nothing_apart() -> None:
     assert not told_apart(metric(1000, 1003, 1006), metric(1007, 1010, 1013))
     assert told_apart(metric(1000, 1003, 1006), metric(1107, 1110, 1113))
 
-    # It is the interval at the level that decides.
+
+def test_it_is_the_interval_at_the_level_that_decides() -> None:
     one, other = known(980, 1000, 1020), known(1180, 1200, 1220)
     p = tell_p(one, other)
     assert 0 < p < LEVEL
@@ -84,13 +84,13 @@ def test_few_processes_must_have_disjoint_ranges_too(count: int, apart: bool) ->
         assert (tell_p(*pair) < LEVEL) is apart
 
 
-def test_processes_that_agree_are_known_to_a_threshold() -> None:
-    # Processes that agree are known to the threshold.
+def test_processes_that_agree_are_known_to_the_threshold() -> None:
     assert tell_p(known(100, 100, 100), known(103, 103, 103)) == 1
     assert tell_p(known(100, 100, 100), known(104, 104, 104)) == 0
     assert tell_p(known(100, 100, 100), known(104, 104, 104), 0.1) == 1
 
-    # Memory is known to no less than a huge page or two.
+
+def test_memory_is_known_to_no_less_than_a_huge_page_or_two() -> None:
     def apart(one: float, other: float) -> bool:
         return told_apart(*(metric(each * MIB, each * MIB, unit="B") for each in (one, other)))
 
@@ -100,15 +100,15 @@ def test_processes_that_agree_are_known_to_a_threshold() -> None:
     assert apart(20, 30)
 
 
-def test_only_what_took_turns_or_is_a_ratio_to_the_same_network_is_compared() -> None:
-    # Only what took turns is compared.
+def test_only_what_took_turns_is_compared() -> None:
     figures = [known(1, 1, occasion=occasion) for occasion in ("x", "y", "x", "", "")]
     assert np.argwhere(in_turn(figures)).tolist() == [[0, 2], [2, 0]]
     apart = [known(value, value, occasion=occasion) for value, occasion in ((1, "x"), (2, "y"), (3, "x"), (4, ""))]
     assert np.argwhere(tell_p_values(apart) < 1).tolist() == [[0, 2], [2, 0]]
 
-    # Ratios are compared with ratios to the same network alone. A value as it was measured is a thousand times as
-    # large as a ratio, and means nothing against it.
+
+def test_ratios_are_compared_with_ratios_to_the_same_network_alone() -> None:
+    """A value as it was measured is a thousand times as large as a ratio, and means nothing against it."""
     one, other, measured = (
         replace(known(*values, between=SPREAD), network=network)
         for values, network in (((2.0, 2.1), "n"), ((3.0, 3.1), "m"), ((2000.0, 2100.0), ""))
@@ -121,8 +121,7 @@ def test_only_what_took_turns_or_is_a_ratio_to_the_same_network_is_compared() ->
 SPREAD = OccasionSpread(deviation=0.05, freedom=9, figures=20, occasions=10)
 
 
-def test_occasions_are_compared_by_what_is_known_to_lie_between_them() -> None:
-    # Figures of two occasions are compared where it is known what these differ by.
+def test_figures_of_two_occasions_are_compared_where_it_is_known_what_these_differ_by() -> None:
     figures = [
         known(1, 1, occasion=occasion, between=between)
         for occasion, between in (("x", SPREAD), ("y", SPREAD), ("x", None), ("z", None), ("", SPREAD))
@@ -131,7 +130,8 @@ def test_occasions_are_compared_by_what_is_known_to_lie_between_them() -> None:
     assert pairs == [(0, 1), (0, 2)]
     assert [(i, j) for i, j in np.argwhere(in_turn(figures)).tolist() if i < j] == [(0, 2)]
 
-    # Their variance is added for each side and of one occasion nothing.
+
+def test_their_variance_is_added_for_each_side_and_of_one_occasion_nothing() -> None:
     one, same, other = (known(1, 1, occasion=occasion, between=SPREAD) for occasion in ("x", "x", "y"))
     assert variance_between(one, same) == (0.0, math.inf)
     assert variance_between(one, other) == (pytest.approx(2 * 0.05**2), 9)
@@ -152,8 +152,7 @@ def test_two_occasions_differ_by_the_wider_interval() -> None:
     assert (table[0, 1], table[0, 2]) == (pytest.approx(p), pytest.approx(within))
 
 
-def test_what_is_known_of_a_figures_processes() -> None:
-    # Ratios to the reference are what is known of a figure.
+def test_ratios_to_the_reference_are_what_is_known_of_a_figure() -> None:
     ratio = Ratio(
         value=2.0, value_of_all=2.0, reference=1.0, network="n", quads=1, left_out=0, processes=(1.9, 2.0, 2.1)
     )
@@ -162,12 +161,14 @@ def test_what_is_known_of_a_figures_processes() -> None:
     found = Processes.of(own)
     assert found == replace(known(1.9, 2.0, 2.1, between=SPREAD), network="n")
 
-    # Memory has no occasions.
+
+def test_memory_has_no_occasions() -> None:
     found = Processes.of(metric(100 * MIB, 100 * MIB, unit="B", occasion_spread=SPREAD))
     assert found is not None
     assert found.between is None
 
-    # What is no sample of processes is unknown.
+
+def test_what_is_no_sample_of_processes_is_unknown() -> None:
     assert Processes.of(metric(1.0)) is None
     assert Processes.of(metric(1.0, 0.0)) is None
     own = metric(0.5, 0.5, 0.5)

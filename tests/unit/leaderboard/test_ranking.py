@@ -51,7 +51,8 @@ def test_without_scores_intervals_decide():
     assert [standing.ties for standing in ranking.standings] == [(1,), (0, 2), (1,), ()]
     assert ranking.resolution is None
 
-    # Lower may be better.
+
+def test_lower_may_be_better():
     assert ranges(rank([between(1, 2), between(3, 4), between(3.5, 5)], "lower")) == [(1, 1), (2, 3), (2, 3)]
     assert ranges(rank([between(1, 2), between(3, 4), between(3.5, 5)], "higher")) == [(3, 3), (1, 2), (1, 2)]
 
@@ -66,21 +67,20 @@ def test_ranges_follow_from_the_overlaps(intervals):
         assert len(ranking.standings[i].ties) == len(others) - above - below
 
 
-def test_paired_tests_decide_whatever_the_intervals():
-    # A paired test tells apart what intervals cannot.
+def test_a_paired_test_tells_apart_what_intervals_cannot():
     better, worse = entry(right(range(60), 100)), entry(right(range(50), 100))  # ten images, all on one side
     assert ranges(rank([worse, better], "higher")) == [(2, 2), (1, 1)]
     assert ranges(rank([worse, better], "lower")) == [(1, 1), (2, 2)]
 
-    # And keeps together what intervals would not. Five images on one side have p = 0.06; the intervals are made
-    # disjoint to see that they do not count.
+
+def test_and_keeps_together_what_intervals_would_not():
+    """Five images on one side have p = 0.06; the intervals are made disjoint to see that they do not count."""
     ranking = rank([entry(right(range(n), 100), width=0.0) for n in (55, 50)], "higher")
     assert ranges(ranking) == [(1, 2), (1, 2)]
 
 
 def test_the_last_images_count_as_the_first():
-    # The last images count as the first. Images are multiplied chunk by chunk; here all that two models disagree on
-    # is beyond the last whole one.
+    """Images are multiplied chunk by chunk; here all that two models disagree on is beyond the last whole one."""
     beyond = 300
     images = 2 * CHUNK + beyond
     both = np.arange(images - beyond) % 3 > 0
@@ -92,8 +92,9 @@ def test_the_last_images_count_as_the_first():
     assert ranking.resolution.gap == mcnemar_gap(beyond, 0.05) / images
     assert ranges(ranking) == [(1, 1), (2, 2)]
 
-    # The noise of the last images counts as that of the first. Likelihoods that differ on the last 200 images alone,
-    # there nearly as much up as down.
+
+def test_the_noise_of_the_last_images_counts_as_that_of_the_first():
+    """Likelihoods that differ on the last 200 images alone, there nearly as much up as down."""
     same = np.random.default_rng(0).random(CHUNK).astype(np.float32)
     noise = np.tile(np.float32([1.0, -0.9]), 100)
     first, second = np.concatenate([same, np.zeros(200, np.float32)]), np.concatenate([same, noise])
@@ -130,8 +131,7 @@ def test_pairs_are_tested_as_by_hand(seed, models, images):
         assert hardly <= set(standing.ties)
 
 
-def test_only_the_commonest_images_are_paired():
-    # The commonest images are paired and the others compared by intervals.
+def test_the_commonest_images_are_paired_and_the_others_compared_by_intervals():
     first, second = entry(right(range(60), 100)), entry(right(range(50), 100))
     stranger = entry(right(range(90), 100), images="others", width=0.01)
     unknown = between(0.1, 0.2)
@@ -140,7 +140,8 @@ def test_only_the_commonest_images_are_paired():
     assert ranking.resolution.models == 2
     assert [ranges(ranking)[i] for i in (1, 2)] == [(1, 3), (2, 4)]
 
-    # Seeds on different images are not paired.
+
+def test_seeds_on_different_images_are_not_paired():
     torn = Entry(
         value=0.5,
         low=0.0,
@@ -150,14 +151,14 @@ def test_only_the_commonest_images_are_paired():
     assert rank([torn, entry(right(range(60), 100))], "higher").resolution is None
 
 
-def test_the_same_predictions_are_never_different_and_opposite_ones_are():
-    # The same predictions are never different.
+def test_the_same_predictions_are_never_different():
     scores = right(range(20), 50)
     assert ranges(rank([entry(scores)] * 3, "higher")) == [(1, 3)] * 3
     assert ranges(rank([entry(scores, scores)] * 3, "higher")) == [(1, 3)] * 3
     assert ranges(rank([entry(scores.astype(np.float32))] * 3, "higher")) == [(1, 3)] * 3
 
-    # All right and all wrong are different.
+
+def test_all_right_and_all_wrong_are_different():
     for seeds in (1, 2, 3):
         entries = [entry(*[right(range(n), 50)] * seeds) for n in (0, 50)]
         assert ranges(rank(entries, "higher")) == [(2, 2), (1, 1)]
@@ -171,14 +172,14 @@ def test_one_image_shows_nothing(seeds):
     assert ranking.resolution.gap is None
 
 
-def test_the_spread_over_seeds_counts():
-    # A model of one seed is taken to vary as the other does. Three seeds at 65, 70 and 75 %: their own error resolves
-    # 12 points, with that of another seed 25.
+def test_a_model_of_one_seed_is_taken_to_vary_as_the_other_does():
+    """Three seeds at 65, 70 and 75 %: their own error resolves 12 points, with that of another seed 25."""
     several = [right(range(count), 400) for count in (260, 280, 300)]
     for correct, found in ((350, [(1, 2), (1, 2)]), (390, [(1, 1), (2, 2)])):
         assert ranges(rank([entry(right(range(correct), 400)), entry(*several)], "higher")) == found
 
-    # Few seeds that vary say less than seeds that agree.
+
+def test_few_seeds_that_vary_say_less_than_seeds_that_agree():
     alike = [entry(*[right(range(n), 400)] * 2) for n in (300, 330)]
     varied = [entry(right(range(n - 40), 400), right(range(n + 40), 400)) for n in (300, 330)]
     assert ranges(rank(alike, "higher")) == [(2, 2), (1, 1)]
@@ -204,7 +205,8 @@ def test_log_likelihoods_are_compared_image_by_image():
     shuffled = entry(random.permutation(entries[1].outcomes[0].scores))
     assert ranges(rank([entries[0], shuffled], "lower")) == [(1, 2), (1, 2)], "the same values of other images"
 
-    # Models that differ by rounding are not told apart.
+
+def test_models_that_differ_by_rounding_are_not_told_apart():
     random = np.random.RandomState(0)
     for images in (300, 1000, 3000):
         hard = 1 + random.exponential(size=images)
@@ -321,8 +323,7 @@ def test_no_error_is_less_than_what_one_image_changes():
         assert ranges(rank(entries, "higher")) == expected
 
 
-def test_resamples_that_are_missing():
-    # Resamples without a value are left out and too many say nothing.
+def test_resamples_without_a_value_are_left_out_and_too_many_say_nothing():
     def torn(value: float, share: float) -> Resampled:
         whole = spread(value, 0.01)
         replicates = np.where(np.arange(RESAMPLES) < share * RESAMPLES, np.nan, whole.replicates)
@@ -333,20 +334,21 @@ def test_resamples_that_are_missing():
     none = [resampled(torn(0.80, 0.6)), resampled(torn(0.85, 0.0))]
     assert ranges(rank(none, "higher")) == [(1, 2), (1, 2)]
 
-    # Fewer resamples pair with the first of more.
+
+def test_fewer_resamples_pair_with_the_first_of_more():
     few = spread(0.85, 0.01)
     few = Resampled(value=few.value, replicates=few.replicates[:200], step=0.0, size=400, images="test")
     assert ranges(rank([resampled(spread(0.80, 0.01)), resampled(few)], "higher")) == [(2, 2), (1, 1)]
 
 
-def test_seeds_and_scores_count_beside_resamples():
-    # Seeds count as for scores.
+def test_seeds_count_as_for_scores():
     steady = [resampled(*[spread(value, 0.01)] * 3) for value in (0.80, 0.85)]
     varied = [resampled(spread(value - 0.1, 0.01), spread(value + 0.1, 0.01)) for value in (0.80, 0.85)]
     assert ranges(rank(steady, "higher")) == [(2, 2), (1, 1)]
     assert ranges(rank(varied, "higher")) == [(1, 2), (1, 2)]
 
-    # Scores and resamples of the same images are not paired.
+
+def test_scores_and_resamples_of_the_same_images_are_not_paired():
     scores = Outcomes(scores=right(range(300), 400), images="test")
     ranking = rank([resampled(scores), resampled(scores), resampled(spread(0.1, 0.01))], "higher")
     assert ranking.resolution is not None

@@ -22,8 +22,7 @@ def throughput(row: Row) -> Any:
     return row.metrics["throughput"]
 
 
-def test_each_value_is_its_ratio_times_the_median_of_its_metrics_references() -> None:
-    # Each value is its ratio times the median of the references in all rows.
+def test_each_value_is_its_ratio_times_the_median_of_the_references_in_all_rows() -> None:
     rows = rows_of(
         f.relative_speed("a", (2.0, 2.0, 2.0), (900.0, 1000.0, 1100.0)),
         f.relative_speed("b", (0.5, 0.5, 0.5), (1200.0, 1300.0, 1400.0)),
@@ -34,7 +33,8 @@ def test_each_value_is_its_ratio_times_the_median_of_its_metrics_references() ->
     assert throughput(rows["a"]).measured == 2000.0
     assert (throughput(rows["b"]).relative.low, throughput(rows["b"]).relative.high) == (600.0, 700.0)
 
-    # Metrics have factors of their own.
+
+def test_metrics_have_factors_of_their_own() -> None:
     rows = rows_of(
         f.relative_speed("a", (2.0, 2.0), (1000.0,)),
         f.relative_speed("a", (3.0, 3.0), (0.004, 0.006), metric="latency_p50", batch_size=1),
@@ -43,8 +43,7 @@ def test_each_value_is_its_ratio_times_the_median_of_its_metrics_references() ->
     assert rows["a"].metrics["latency_p50"].value == pytest.approx(0.015)
 
 
-def test_the_ratios_interval_stays_with_the_ratio_and_programs_get_both() -> None:
-    # The ratios interval never stands on images per second.
+def test_the_ratios_interval_never_stands_on_images_per_second() -> None:
     metric = throughput(rows_of(f.relative_speed("a", (1.9, 2.0, 2.1)))["a"])
     assert (metric.low, metric.high, metric.interval) == (None, None, None)
     ratio = metric.relative.ratio
@@ -52,7 +51,8 @@ def test_the_ratios_interval_stays_with_the_ratio_and_programs_get_both() -> Non
     assert low / metric.value == pytest.approx(ratio.low / ratio.value)
     assert high / metric.value == pytest.approx(ratio.high / ratio.value)
 
-    # Programs get the ratio what was measured and the references value.
+
+def test_programs_get_the_ratio_what_was_measured_and_the_references_value() -> None:
     row = rows_of(f.relative_speed("a", (1.9, 2.0, 2.1), (1000.0, 1000.0, 1200.0)))["a"]
     told = metric_fields(throughput(row))
     ratio = throughput(row).relative.ratio
@@ -86,8 +86,7 @@ def test_rows_of_another_machine_have_another_factor(elsewhere: dict[str, object
     assert sorted(each["throughput"].value for each in references.values()) == [1000, 3000]
 
 
-def test_the_reference_is_told_where_turns_were_taken() -> None:
-    # The reference is told with its range over processes and runs.
+def test_the_reference_is_told_with_its_range_over_processes_and_runs() -> None:
     records = [
         f.relative_speed("a", (2.0, 2.0), (900.0, 1000.0)),
         f.relative_speed("b", (1.0, 1.0), (1100.0, 1500.0), occasion="run-2/1"),
@@ -98,7 +97,8 @@ def test_the_reference_is_told_where_turns_were_taken() -> None:
     assert (known.value, known.low, known.high) == (1050, 900, 1500)
     assert (known.processes, known.runs, known.network) == (4, 2, "conv-attention-1")
 
-    # What took no turns keeps its value.
+
+def test_what_took_no_turns_keeps_its_value() -> None:
     records = f.speed("a", 900)
     rows, references = on_one_scale(unranked(records))
     assert throughput(rows[0]).value == 900

@@ -25,8 +25,7 @@ def fill(folder: Path, *records: Record, plan: list[KeyedCell] | None = None, ra
             store.append(msgspec.structs.replace(record, run=run))
 
 
-def test_all_attempts_come_under_their_newest_labels(tmp_path: Path) -> None:
-    # All attempts come the newest last and cells that wait are listed.
+def test_all_attempts_come_the_newest_last_and_cells_that_wait_are_listed(tmp_path: Path) -> None:
     failed = factories.record(factories.quality_cell("a"), status="failed")
     good, waiting = factories.quality("a"), factories.quality_cell("b")
     fill(tmp_path, failed, good, plan=[good.planned, waiting])
@@ -35,7 +34,8 @@ def test_all_attempts_come_under_their_newest_labels(tmp_path: Path) -> None:
     assert [row.model for row in board.rows] == ["a"]
     assert [(cell.model, cell.status) for cell in board.failed] == [("b", "pending")]
 
-    # A new label names the results that are there.
+
+def test_a_new_label_names_the_results_that_are_there(tmp_path: Path) -> None:
     place = tmp_path / "place"
     old, other = factories.quality("old", 340), factories.quality("other", 300)
     fill(place, old, other)

@@ -29,7 +29,8 @@ def test_each_speed_figure_comes_from_its_own_cell():
     assert metrics["peak_memory"].value == 12 << 20  # of batch 32; batch 1 has a peak of its own
     assert metrics["train_throughput"].value == pytest.approx(1000 / 3)
 
-    # Batch 1 alone gives latency and costs only.
+
+def test_batch_1_alone_gives_latency_and_costs_only():
     row = only(unranked([f.quality("vit"), f.speed("vit")[0]]))
     assert set(row.metrics) == {"top1", "nll", "train_seconds", "latency_p50", "latency_p95", "params", "macs"}
     assert row.condition.batch_size is None
@@ -50,7 +51,8 @@ def test_a_row_says_whose_training_step_was_timed():
     }
     assert rows["own"].metrics["train_throughput"].value == pytest.approx(300)
 
-    # A device without training steps has its row beside one that has them.
+
+def test_a_device_without_training_steps_has_its_row_beside_one_that_has_them():
     recipe = {"recipe": "zoo/sam", "recipe_options": {"rho": 0.5}}
     records = [*f.speed("vit", **recipe), *f.speed("vit", device="cuda:0", **recipe)[:2]]
     rows = {row.condition.device: row for row in unranked(records)}
@@ -90,7 +92,8 @@ def test_a_mean_over_the_seeds_that_are_left_is_doubtful():
     whole = only(unranked([*records[:2], f.quality("vit", 345, seed=2)]))
     assert (whole.seeds_missing, whole.metrics["top1"].verdict) == ((), "valid")
 
-    # A seed that never started is missing until it has a result.
+
+def test_a_seed_that_never_started_is_missing_until_it_has_a_result():
     pending = [f.quality_cell("vit", seed=2), f.quality_cell("vit", seed=0), f.quality_cell("other"), f.speed_cell()]
     row = only(unranked([f.quality("vit"), failed_seed(1)], pending))
     assert (row.seeds, row.seeds_missing) == ((0,), (1, 2))
@@ -105,13 +108,13 @@ def test_a_row_knows_on_which_devices_its_seeds_were_trained():
     assert only(unranked(f.speed("vit"))).seed_devices == {}
 
 
-def test_other_images_and_other_inputs_are_rows_of_their_own():
-    # Seeds on other images of one name are rows of their own.
+def test_seeds_on_other_images_of_one_name_are_rows_of_their_own():
     data = [msgspec.structs.replace(f.data_info("pets"), fingerprint=fingerprint) for fingerprint in ("one", "two")]
     rows = unranked([f.quality("vit", seed=seed, data=each) for seed, each in enumerate(data)])
     assert [(row.condition.fingerprint, row.seeds) for row in rows] == [("one", (0,)), ("two", (1,))]
 
-    # Rows that differ in their input alone are told apart.
+
+def test_rows_that_differ_in_their_input_alone_are_told_apart():
     small, large = ([*f.speed("vit", image_size=(side, side))] for side in (32, 64))
     assert [(row.model, row.image_size) for row in unranked([*small, *large])] == [
         ("vit (input 1x32x32)", (32, 32)),
@@ -119,46 +122,48 @@ def test_other_images_and_other_inputs_are_rows_of_their_own():
     ]
 
 
-def test_a_seed_of_another_place_or_recipe_is_not_missing():
-    # A seed that failed elsewhere and has a result is not missing.
+def test_a_seed_that_failed_elsewhere_and_has_a_result_is_not_missing():
     row = only(unranked([f.quality("vit"), failed_seed(0, threads=8)]))
     assert (row.seeds, row.seeds_missing, row.metrics["top1"].verdict) == ((0,), (), "valid")
 
-    # Seeds of another recipe are not missing.
+
+def test_seeds_of_another_recipe_are_not_missing():
     rows = unranked([f.quality("vit"), failed_seed(1, recipe="recipes/finetune")])
     assert [(row.seeds, row.seeds_missing) for row in rows] == [((0,), ())]
 
 
-def test_only_what_depends_on_a_missing_seed_is_doubtful():
-    # A metric that one seed lacks is doubtful alone.
+def test_a_metric_that_one_seed_lacks_is_doubtful_alone():
     figures = [[f.top1(340), f.measurement("it", 1.0)], [f.top1(340)]]
     records = [f.record(f.quality_cell("vit", seed=seed), each) for seed, each in enumerate(figures)]
     metrics = only(unranked(records)).metrics
     assert (metrics["it"].verdict, metrics["it"].reasons) == ("warn", ("1 of 2 seeds has no result",))
     assert metrics["top1"].verdict == "valid"
 
-    # What is exact does not depend on the seeds.
+
+def test_what_is_exact_does_not_depend_on_the_seeds():
     figure = f.measurement("size", 9.0, at=("quality",), exact=True)
     row = only(unranked([f.record(f.quality_cell("vit"), [figure]), failed_seed(1)]))
     assert (row.seeds_missing, row.metrics["size"].verdict) == ((1,), "valid")
 
-    # A seed trained elsewhere is not missing from what holds here alone.
+
+def test_a_seed_trained_elsewhere_is_not_missing_from_what_holds_here_alone():
     records = [f.quality("vit"), f.quality("vit", seed=1, threads=8), *f.speed("vit")]
     metrics = only(unranked(records)).metrics
     assert (metrics["train_seconds"].verdict, metrics["top1"].n) == ("valid", 2)
 
-    # Where no seed has a result only speed is left and stays valid.
+
+def test_where_no_seed_has_a_result_only_speed_is_left_and_stays_valid():
     row = only(unranked([failed_seed(0), failed_seed(1), *f.speed("vit")]))
     assert (row.seeds, row.seeds_missing, row.metrics["throughput"].verdict) == ((), (0, 1), "valid")
 
 
-def test_the_worst_verdict_over_the_seeds_counts():
-    # The worst verdict over the seeds counts and says its seed.
+def test_the_worst_verdict_over_the_seeds_counts_and_says_its_seed():
     records = [f.quality("vit", 340), f.quality("vit", 341, seed=1, verdict="warn")]
     top1 = only(unranked(records)).metrics["top1"]
     assert (top1.verdict, top1.reasons) == ("warn", ("seed 1: the model is order-dependent",))
 
-    # A failed seed makes what is invalid no better.
+
+def test_a_failed_seed_makes_what_is_invalid_no_better():
     top1 = only(unranked([f.quality("vit", verdict="invalid"), failed_seed(1)])).metrics["top1"]
     assert (top1.verdict, top1.reasons) == ("invalid", ("1 of 2 seeds has no result", "the model is order-dependent"))
 
@@ -192,8 +197,7 @@ def test_a_row_knows_what_its_processes_gave_and_who_took_turns_with_them():
     assert metrics["nll"].interval is None
 
 
-def test_figures_of_other_batches_stand_beside_those_of_the_rows_batch():
-    # The largest batch stands beside the fixed one and replaces nothing.
+def test_the_largest_batch_stands_beside_the_fixed_one_and_replaces_nothing():
     found = f.record(
         f.speed_cell("a", largest_batch=True),
         [
@@ -208,7 +212,8 @@ def test_figures_of_other_batches_stand_beside_those_of_the_rows_batch():
     assert row.metrics["throughput"].value == 900
     assert row.condition.batch_size == 32
 
-    # Cold start is that of a single image.
+
+def test_cold_start_is_that_of_a_single_image():
     def timed(batch_size, seconds):
         return f.record(f.speed_cell("a", batch_size=batch_size), [f.measurement("cold_start", seconds, unit="s")])
 
@@ -216,8 +221,7 @@ def test_figures_of_other_batches_stand_beside_those_of_the_rows_batch():
     assert row.metrics["cold_start"].value == 0.5
 
 
-def test_which_cell_gives_a_figure():
-    # Each foreign figure comes from the cell that its spec names.
+def test_each_foreign_figure_comes_from_the_cell_that_its_spec_names():
     metrics = only(unranked(f.foreign("vit", 2.0))).metrics
     assert {name: metric.taken_at for name, metric in metrics.items()} == {
         "my_p50": "batch_1",
@@ -231,7 +235,8 @@ def test_which_cell_gives_a_figure():
         name: 200 if spec.better == "higher" else 50 for name, spec in f.FOREIGN.items()
     }
 
-    # A row takes a figure from the first of its cells that has a value.
+
+def test_a_row_takes_a_figure_from_the_first_of_its_cells_that_has_a_value():
     places = {"quality": f.quality_cell(), "fixed_batch": f.speed_cell(), "batch_1": f.speed_cell(batch_size=1)}
 
     def taken(at, values):
@@ -245,7 +250,8 @@ def test_which_cell_gives_a_figure():
     assert taken(("quality", "batch_1"), {"quality": None, "batch_1": 3.0}) == ("batch_1", 3.0)
     assert taken(("quality", "fixed_batch"), {"quality": None, "fixed_batch": None}) == ("quality", None)
 
-    # What is exact is so at any batch and the rest at the rows alone.
+
+def test_what_is_exact_is_so_at_any_batch_and_the_rest_at_the_rows_alone():
     figures = [f.measurement(name, 1.0, at=("fixed_batch",), exact=name == "same") for name in ("it", "same")]
     sizes = {"vit": 8, "resnet": 32}
     records = [f.record(f.speed_cell(m, batch_size=size), figures, started=float(size)) for m, size in sizes.items()]

@@ -48,8 +48,7 @@ def test_rows_are_found_by_what_they_may_be_called(
     assert names(shown(*models, datasets=datasets)) == found
 
 
-def test_ranks_are_among_what_is_shown_and_names_are_those_of_the_folder() -> None:
-    # Ranks are among what is shown.
+def test_ranks_are_among_what_is_shown() -> None:
     digits = [row for row in build(RECORDS, [], "top1").rows if row.condition.dataset == "digits"]
     assert [(row.model, row.rank, row.rank_last) for row in digits] == [("vit-a", 1, 2), ("vit-b", 1, 2), ("net", 3, 3)]
     assert [(row.model, row.rank, row.rank_last) for row in shown("vit-b", "net", datasets=("digits",)).rows] == [
@@ -57,20 +56,21 @@ def test_ranks_are_among_what_is_shown_and_names_are_those_of_the_folder() -> No
         ("net", 2, 2),
     ]
 
-    # Names stay those of the whole folder.
+
+def test_names_stay_those_of_the_whole_folder() -> None:
     wide = f.quality("vit", 340, options={"patch_size": 4}), f.quality("vit", 330, options={"patch_size": 2})
     board = build(wide, [], "top1", patterns=Patterns(models=("vit:patch_size=2",)))
     assert [row.model for row in board.rows] == ["vit:patch_size=2"]
 
 
-def test_what_is_left_out_is_counted_and_cells_go_with_their_model() -> None:
-    # What is left out is counted.
+def test_what_is_left_out_is_counted() -> None:
     words = "Left out: 4 of 5 rows and 1 of 1 cells without a result. Shown, and ranked among themselves: models net."
     board = shown("net")
     assert (board.hidden, board.failed) == (words, ())
     assert build(RECORDS, [], "top1").hidden == ""
 
-    # A cell without a result is shown with its model.
+
+def test_a_cell_without_a_result_is_shown_with_its_model() -> None:
     assert [failure.model for failure in shown("broken").failed] == ["broken"]
     # A speed is of no dataset, and its model has no row here.
     assert shown(datasets=("digits",)).failed == ()

@@ -51,12 +51,12 @@ def test_seeds_of_two_codes_are_two_rows_that_say_in_what_they_differ(change: di
     assert board.left_out == ()
 
 
-def test_rows_of_two_codes_hold_the_code_and_their_lost_seeds() -> None:
-    # The names of such rows hold the code.
+def test_the_names_of_such_rows_hold_the_code() -> None:
     records = [f.quality("vit", 340), made_of(f.quality("vit", 300, seed=1), model=origin("new c0de"))]
     assert {row.model for row in build(records, [], "top1").rows} == {"vit (code c0de)", "vit (code new c0de)"}
 
-    # A seed that failed before the code changed is missing all the same.
+
+def test_a_seed_that_failed_before_the_code_changed_is_missing_all_the_same() -> None:
     failed = f.record(f.quality_cell("vit", seed=1), status="failed")
     [row] = build([failed, *later([f.quality("vit", 340)], model=origin("new"))], [], "top1").rows
     assert (row.seeds, row.seeds_missing) == ((0,), (1,))
@@ -80,15 +80,15 @@ def test_models_of_two_torches_are_never_ranked_together_nor_joined() -> None:
     ]
 
 
-def test_cudnn_and_variables_make_another_condition() -> None:
-    # Speeds of two versions of cudnn are never ranked together.
+def test_speeds_of_two_versions_of_cudnn_are_never_ranked_together() -> None:
     gpu = {"machine": f.GPU_MACHINE, "device": "cuda"}
     one, other = f.speed("a", 1000, **gpu), f.speed("b", 2000, **gpu)
     records = [made_of(each, software={"cuDNN": "9"}) for each in one]
     records += [made_of(each, software={"cuDNN": "8"}) for each in other]
     assert [row.rank_last for row in build(records, [], "throughput").rows] == [1, 1]
 
-    # Variables that are set make another condition.
+
+def test_variables_that_are_set_make_another_condition() -> None:
     cell = f.speed_cell("b")
     slow = msgspec.structs.replace(
         cell,
@@ -111,7 +111,8 @@ def test_the_older_of_quality_and_speed_is_left_out_and_it_is_said() -> None:
     assert ("top1" in row.metrics, "throughput" in row.metrics) == (True, False)
     assert board.left_out[0].startswith("vit: its speed is left out")
 
-    # The speed of another code of the recipe is left out and that of inference stays.
+
+def test_the_speed_of_another_code_of_the_recipe_is_left_out_and_that_of_inference_stays() -> None:
     own = {"recipe": "recipes/supervised"}
     quality = made_of(f.quality("vit", 340, **own), recipe=origin("new"), started=60)
     timed = [

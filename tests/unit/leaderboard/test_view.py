@@ -39,16 +39,16 @@ def test_rows_are_hidden_and_ranks_stay() -> None:
     assert found.hidden.endswith("Ranks and their tests are among all 5.")
 
 
-def test_what_is_hidden_or_sorted_changes_no_rank_tie_or_winner() -> None:
-    # A row that is tied with a hidden one of its name stays tied. Whether a gap is resolved is looked up by names,
-    # which must not depend on what is shown.
+def test_a_row_that_is_tied_with_a_hidden_one_of_its_name_stays_tied() -> None:
+    """Whether a gap is resolved is looked up by names, which must not depend on what is shown."""
     found = board(where="top1 > 93.5%")
     assert labels(found) == ["a [recipes/supervised]", "b"]
     [said, _] = closing_sentences(found)
     assert said.startswith("On digits, among the rows shown, a [recipes/supervised] is best")
     assert "the gap is not resolved" in said
 
-    # The best is the best however rows are sorted.
+
+def test_the_best_is_the_best_however_rows_are_sorted() -> None:
     assert closing_sentences(board(sort="-top1")) == closing_sentences(board())
 
 

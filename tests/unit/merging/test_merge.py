@@ -86,8 +86,7 @@ def test_what_is_elsewhere_is_not_missing(tmp_path: Path) -> None:
     assert {cell.reason for cell in board.elsewhere} == {"in shard 3/3"}
 
 
-def test_attempts_of_several_folders_are_kept_and_the_newest_counts(tmp_path: Path) -> None:
-    # A cell that ran in two folders keeps both attempts and the newest counts.
+def test_a_cell_that_ran_in_two_folders_keeps_both_attempts_and_the_newest_counts(tmp_path: Path) -> None:
     old, new = (
         msgspec.structs.replace(factories.quality("a", right), started=started)
         for right, started in ((100, 1e9), (300, 2e9))
@@ -103,7 +102,8 @@ def test_attempts_of_several_folders_are_kept_and_the_newest_counts(tmp_path: Pa
     with Store.open(merged.folder, create=False) as store:
         assert store.weights_path(new.key).read_text() == "weights of new"
 
-    # A copy that went on is no conflict.
+
+def test_a_copy_that_went_on_is_no_conflict(tmp_path: Path) -> None:
     place = tmp_path / "place"
     first = folder(place / "a", WHOLE[:2])
     shutil.copytree(first, place / "b")
@@ -132,7 +132,8 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
         merge([first, first / "."], tmp_path / "m")
     assert not (tmp_path / "m").exists()
 
-    # An output with other content stays as it is.
+
+def test_an_output_with_other_content_stays_as_it_is(tmp_path: Path) -> None:
     place = tmp_path / "place"
     first, second, third = shard_folders(place)
     before = (second / FILE_NAME).read_bytes()

@@ -40,11 +40,13 @@ def test_the_best_is_picked_and_held_against_the_others() -> None:
     assert [(each.final.label, each.resolved) for each in answer.rivals] == [("b", False), ("c", True)]
     assert answer.front == (GOOD, NEAR)  # c is slower and worse than b
 
-    # One model in two recipes is no rival of itself.
+
+def test_one_model_in_two_recipes_is_no_rival_of_itself() -> None:
     again = final("a", range(330), 100.0)
     assert [each.final.label for each in answered([GOOD, again, NEAR], None).rivals] == ["b"]
 
-    # Without a result there is no pick.
+
+def test_without_a_result_there_is_no_pick() -> None:
     assert answered([], None) == Answer(pick=None, finals=())
     assert sentence(Answer(pick=None, finals=()), Course()) == "No pick: no finalist has a result."
 

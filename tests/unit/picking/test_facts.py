@@ -40,7 +40,8 @@ def test_images_are_counted_by_split_and_class() -> None:
         "Without test images: 'class 2'.",
     ]
 
-    # Data without images to learn from have facts too.
+
+def test_data_without_images_to_learn_from_have_facts_too() -> None:
     found = facts((0, 0), (0, 0), (50, 50))
     assert found.per_class == (0, 0, 0)
     first, second = facts_in_words(found)
@@ -48,8 +49,7 @@ def test_images_are_counted_by_split_and_class() -> None:
     assert second.startswith("100 test images resolve gaps from 8 points, where")
 
 
-def test_doubts_unequal_classes_and_few_images_are_told() -> None:
-    # Unequal classes are warned of.
+def test_unequal_classes_are_warned_of() -> None:
     few, many = facts((94, 9), (5, 1), (30, 10)), facts((95, 9), (5, 1), (30, 10))
     assert not any("unequal" in line for line in facts_in_words(few))
     assert (
@@ -57,13 +57,15 @@ def test_doubts_unequal_classes_and_few_images_are_told() -> None:
         "gives each class equal weight." in facts_in_words(many)
     )
 
-    # Doubts are told each once.
+
+def test_doubts_are_told_each_once() -> None:
     both = facts((9, 9), (1, 1), (5, 5), doubts=("a", "b"), val_doubts=("b", "c"), short_side=300)
     assert both.doubts == ("a", "b", "c")
     assert facts_in_words(both)[0].endswith("test images of mixed sizes, median shorter side 300 pixels.")
     assert facts_in_words(both)[-1] == "Interpret scores with care: c."
 
-    # Images that are too few say so.
+
+def test_images_that_are_too_few_say_so() -> None:
     found = replace(facts((9, 9), (1, 1), (2, 2)), gap=resolvable_gap(4))
     assert found.gap.smallest is None
     assert facts_in_words(found)[-1] == (

@@ -22,19 +22,20 @@ def test_who_is_significantly_behind_leaves_and_nobody_else() -> None:
     assert (behind.leader, behind.leader_accuracy, behind.accuracy) == ("a", 0.9, 0.5)
     assert behind.p_value == pytest.approx(0.5**40)
 
-    # Equals stay in the order given and one model leads alone.
+
+def test_equals_stay_in_the_order_given_and_one_model_leads_alone() -> None:
     found = look({"b": _right(5), "a": _right(5)}, level=0.05)
     assert found.left == ("b", "a")
     assert look({"only": _right(0)}, level=0.05).left == ("only",)
 
 
-def test_the_p_value_is_the_exact_one_sided_one_and_its_level_is_shared() -> None:
-    # The p value is the exact one sided one.
+def test_the_p_value_is_the_exact_one_sided_one() -> None:
     first, second = np.array([True] * 9 + [False]), np.array([False] * 9 + [True])
     assert look({"a": first, "b": second}, level=0.011).behind["b"].p_value == pytest.approx(11 / 1024)
     assert not look({"a": first, "b": second}, level=0.0107).behind
 
-    # The level is shared.
+
+def test_the_level_is_shared() -> None:
     assert level_of(11, 4) == pytest.approx(LEVEL / 40)
     assert level_of(1, 1) == level_of(2, 1) == LEVEL
 

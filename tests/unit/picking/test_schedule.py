@@ -16,26 +16,26 @@ from vitbench.picking.schedule import (
 )
 
 
-def test_looks_and_the_clock() -> None:
-    # A clock counts earlier attempts.
+def test_a_clock_counts_earlier_attempts() -> None:
     now = iter([100.0, 130.0, 130.0]).__next__
     clock = Clock(60.0, 10.0, now=now)
     assert clock.used == 40.0
     assert clock.until(0.5) == -10.0
 
-    # A look that leaves too few images of each class is left out.
+
+def test_a_look_that_leaves_too_few_images_of_each_class_is_left_out() -> None:
     shares = (0.125, 0.25, 0.5, 1.0)
     assert looks_of(shares, 1600, 100) == shares
     assert looks_of(shares, 1599, 100) == shares[1:]
     assert looks_of(shares, 10, 100) == (1.0,)
 
 
-def test_what_passes_looks_and_trainings_take() -> None:
-    # What a pass and a look take.
+def test_what_a_pass_and_a_look_take() -> None:
     assert first_pass(40, 2.5, 4) == 100 + 4 * CELL_SECONDS
     assert look_seconds([100.0, None], 1000) == pytest.approx(2 * CELL_SECONDS + 10 + 1000 / UNKNOWN_SPEED)
 
-    # A model from scratch needs passes over its images.
+
+def test_a_model_from_scratch_needs_passes_over_its_images() -> None:
     learned = training_seconds(100.0, learned=True, train_images=10_000, test_images=1000)
     fresh = training_seconds(100.0, learned=False, train_images=10_000, test_images=1000)
     assert learned == (CELL_SECONDS + 106, CELL_SECONDS + 970)

@@ -58,8 +58,7 @@ def test_corners_of_several_metrics_are_combined() -> None:
     assert (found.holds, found.sure) == (True, True)
 
 
-def test_wants_are_read_with_the_units_of_their_metrics() -> None:
-    # A want takes the units that metrics share as those of their own.
+def test_a_want_takes_the_units_that_metrics_share_as_those_of_their_own() -> None:
     want = parse_want(
         "throughput > 500 images/s and peak_memory < 1 GiB and latency_p50 < 5 ms and top1 > 90% and params < 3 M",
         load_catalog(),
@@ -67,7 +66,8 @@ def test_wants_are_read_with_the_units_of_their_metrics() -> None:
     assert want is not None
     assert [each.value for each in want.comparisons] == [500, 2**30, 0.005, 0.9, 3e6]
 
-    # Without a want all will do and a metric that there is not is refused.
+
+def test_without_a_want_all_will_do_and_a_metric_that_there_is_not_is_refused() -> None:
     assert judged(None, {}).holds
     catalog = load_catalog()
     assert parse_want(" ", catalog) is None

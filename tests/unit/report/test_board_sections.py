@@ -69,8 +69,9 @@ def test_sentences_say_what_is_told_apart_by_images_and_by_datasets(board: Board
     assert "without task-a p4 is ahead of p8" in told
     assert "late has no score, since values are missing: task-i (not asked for)." in told
 
-    # The interval of a lead is turned as the lead is. Where lower is better, the leader's difference is negative, and
-    # its sentence has neither sign.
+
+def test_the_interval_of_a_lead_is_turned_as_the_lead_is(board: Board) -> None:
+    """Where lower is better, the leader's difference is negative, and its sentence has neither sign."""
     pairs = tuple(replace(each, difference=-each.difference, low=-each.high, high=-each.low) for each in board.pairs)
     lower = replace(board, better="lower", pairs=pairs)
     (lead,) = [note for note in board_notes(board) if " ahead of " in note and "interval" in note]

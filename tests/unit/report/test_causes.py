@@ -56,12 +56,12 @@ def test_what_disturbs_a_timed_region_is_known(end: Moment, words: str, monkeypa
     assert words_of([*warnings, *errors]) == {words}
 
 
-def test_who_waits_for_a_processor_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A gpus host that waits for a processor is known.
+def test_a_gpus_host_that_waits_for_a_processor_is_known() -> None:
     [waited], _ = disturbances(START, replace(END, waited=0.4), threads=1, on_cpu=False)
     assert words_of([waited]) == {"other processes held the processors"}
 
-    # Threads beyond the cores explain what lacked a processor.
+
+def test_threads_beyond_the_cores_explain_what_lacked_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "usable_cores", lambda: 2)
     warnings, errors = disturbances(START, replace(END, waited=9.0), threads=64, on_cpu=True)
     cause = shared_cause([*errors, *warnings])
@@ -96,8 +96,7 @@ def test_processes_that_differ_are_known_as_a_record_says_them() -> None:
     assert words_of(merged.verdict.reasons) == {"the times were not steady"}
 
 
-def test_what_is_wrong_with_a_model_is_its_own_and_has_a_kind_without_numbers() -> None:
-    # What is wrong with a model is its own.
+def test_what_is_wrong_with_a_model_is_its_own() -> None:
     faults = [
         "predictions are not deterministic: 12 of 360 images got a different class in a second pass",
         "1 of 3 seeds has no result",
@@ -106,7 +105,8 @@ def test_what_is_wrong_with_a_model_is_its_own_and_has_a_kind_without_numbers() 
     ]
     assert own_reasons([*faults, "load average 3.4 on 2 cores, in 1 of 3 processes"]) == faults
 
-    # A kind has neither numbers nor seeds nor processes.
+
+def test_a_kind_has_neither_numbers_nor_seeds_nor_processes() -> None:
     kinds = {
         kind_of(text) for text in ("row 7 is nan", "seed 3: row 12 is nan", "row 1,024 is nan, in 2 of 3 processes")
     }

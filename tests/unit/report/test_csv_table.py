@@ -52,20 +52,21 @@ def test_timms_columns_have_timms_units():
     assert (row["rank"], row["partial"], row["seeds"], row["peak_memory"]) == ("1", "False", "0", str(12 << 20))
     assert (row["train_samples_per_sec"], row["train_batch_size"], row["train_step"]) == ("411.5", "32", "adamw")
 
-    # Top5 is in percent and other metrics keep their units.
+
+def test_top5_is_in_percent_and_other_metrics_keep_their_units():
     record = f.record(f.quality_cell(), [f.measurement("top5", 0.75), f.measurement("ece", 0.031)])
     [row] = rows(render(build([record], [], "top1"), "csv"))
     assert (row["top5"], row["top5_err"], row["ece"], row["top1"]) == ("75.0", "25.0", "0.031", "")
 
 
-def test_seeds_and_options_are_told():
-    # Seeds without a result are told.
+def test_seeds_without_a_result_are_told():
     failed = [f.record(f.quality_cell("a", seed=seed), status="failed", reason="nan") for seed in (2, 3)]
     [row] = rows(render(build([f.quality("a"), f.quality("a", seed=1), *failed], [], "top1"), "csv"))
     assert (row["rank"], row["seeds"], row["seeds_missing"], row["verdict"]) == ("1", "0 1", "2 3", "warn")
     assert "top1 warn: 2 of 4 seeds have no result" in row["reasons"]
 
-    # The options of each rows recipe are told in full.
+
+def test_the_options_of_each_rows_recipe_are_told_in_full():
     records = [
         f.quality("a", 340, recipe_options={"lr": 0.001, "epochs": 100}),
         f.quality("b", 200, recipe_options={"lr": 0.5, "epochs": 3}),

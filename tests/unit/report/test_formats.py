@@ -17,14 +17,14 @@ from vitbench.leaderboard.leaderboard import build
 from vitbench.report.formats import FORMATS, Format, format_of, render
 
 
-def test_the_suffix_says_the_format_and_an_unknown_one_is_refused() -> None:
-    # The suffix says the format and the first is for names without one.
+def test_the_suffix_says_the_format_and_the_first_is_for_names_without_one() -> None:
     assert {name: format_of(Path(f"a{form.suffix.upper()}")) for name, form in FORMATS.items()} == {
         name: name for name in FORMATS
     }
     assert {format_of(Path(name)) for name in ("a", ".md")} == {"table"}
 
-    # An unknown suffix is refused with those that are known.
+
+def test_an_unknown_suffix_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(UsageError, match=r'suffix "\.htm"; use \.txt, \.md, \.csv, \.json, \.tex or \.html'):
         format_of(Path("a.htm"))
 

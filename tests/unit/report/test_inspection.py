@@ -59,7 +59,8 @@ def test_a_plan_shows_what_is_kept_and_what_will_run() -> None:
     assert lines[1].endswith("done on digits, supervised, seed 0")
     assert lines[-1] == "3 cells, 2 to run"
 
-    # A plan as json.
+
+def test_a_plan_as_json() -> None:
     done, new, timed = json.loads(plan_data(CELLS, NEWEST, WANTED, {DONE.key: (12.5, "an earlier record")}))
     assert (done["id"], done["key"], done["model"]) == (DONE.id, DONE.key, "done")
     assert (done["status"], done["run"], done["seconds"]) == ("ok", False, 12.5)
@@ -68,15 +69,15 @@ def test_a_plan_shows_what_is_kept_and_what_will_run() -> None:
     assert timed["cell"]["batch_size"] == 32
 
 
-def test_what_cannot_run_or_is_empty_says_so(tmp_path: Path) -> None:
-    # A plan says why a cell cannot run.
+def test_a_plan_says_why_a_cell_cannot_run() -> None:
     lost = msgspec.structs.replace(NEW, unavailable="it needs the module nope, which is not installed")
     line = plan_text([lost], {}, {lost.key: True}, {}).splitlines()[1]
     assert line.endswith("new on digits, supervised, seed 0: it needs the module nope, which is not installed")
     [data, fine] = json.loads(plan_data([lost, DONE], {}, {lost.key: True, DONE.key: True}, {}))
     assert (data["unavailable"], fine["unavailable"]) == (lost.unavailable, "")
 
-    # An empty store says so.
+
+def test_an_empty_store_says_so(tmp_path: Path) -> None:
     with Store.open(tmp_path / "empty", create=True) as empty:
         assert store_text(empty) == f"{empty.folder} contains no cells yet"
 
@@ -108,8 +109,7 @@ def test_a_plan_and_a_record_say_what_a_budget_gives(store: Store) -> None:
     assert words in record_text(store, NEW.id)
 
 
-def test_a_store_shows_every_cell_with_its_status_and_what_is_kept_of_it(store: Store) -> None:
-    # A store shows every cell with its status and weights.
+def test_a_store_shows_every_cell_with_its_status_and_weights(store: Store) -> None:
     store.weights_path(DONE.key).write_bytes(b"")
     lines = store_text(store).splitlines()
     rows = {line.split()[0]: line for line in lines[1:4]}
@@ -120,7 +120,8 @@ def test_a_store_shows_every_cell_with_its_status_and_what_is_kept_of_it(store: 
     assert rows[TIMED.id].endswith("took more than 120 s")
     assert str(store.folder / "logs") in lines[-1]
 
-    # A record says what its recipe keeps and where.
+
+def test_a_record_says_what_its_recipe_keeps_and_where(store: Store) -> None:
     store.append(msgspec.structs.replace(store.newest_by_key()[DONE.key], kept={"decoder": "5ad"}))
     lines = record_text(store, DONE.id).splitlines()
     assert f"kept        {store.kept_path(DONE.key, 'decoder')}, SHA-256 5ad" in lines
@@ -173,8 +174,7 @@ def test_a_record_is_found_by_the_beginning_of_its_id_or_key(store: Store, by: s
     assert "weights" not in text
 
 
-def test_a_record_names_all_plugins_that_made_it_and_its_ratios(tmp_path: Path) -> None:
-    # A record names all plugins that made it.
+def test_a_record_names_all_plugins_that_made_it(tmp_path: Path) -> None:
     origins = {
         name: PluginOrigin(plugin=name, distribution=f"vitbench-{name}", version="1", code_hash="c0de")
         for name in ("recipe", "dataset", "metric", "teacher")
@@ -199,7 +199,8 @@ def test_a_record_names_all_plugins_that_made_it_and_its_ratios(tmp_path: Path) 
         assert f"{name:<11} plugin {plugin} of vitbench-{plugin} 1, code c0de" in lines
     assert "files       model.checkpoint 5ha, recipe.teacher.checkpoint 1d" in lines
 
-    # A record shows the ratio beside what was measured.
+
+def test_a_record_shows_the_ratio_beside_what_was_measured(tmp_path: Path) -> None:
     place = tmp_path / "place"
     timed = factories.relative_speed("a", (2.0, 2.0, 2.0), (1000.0, 1100.0, 1200.0))
     with Store.open(place / "results", create=True) as store:

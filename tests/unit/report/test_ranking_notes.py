@@ -49,15 +49,15 @@ def test_ranks_of_one_seed_are_said_once_to_be_of_weights():
     assert said_of_seeds(one, other, *failed) == [ONE_SEED]
 
 
-def test_where_weights_do_not_matter_nothing_is_said_of_seeds():
-    # Baselines are no models whose seeds matter.
+def test_baselines_are_no_models_whose_seeds_matter():
     models = [f.quality("a", 340), f.quality("a", 341, seed=1)]
     baselines = [f.quality(name, n, baseline=True) for name, n in (("knn", 300), ("majority", 36))]
     assert said_of_seeds(*models, *baselines) == []
     assert said_of_seeds(*baselines) == []
     assert said_of_seeds(models[0], *baselines) == [ONE_SEED]
 
-    # An estimate of a model that nothing trained is not said to come of weights.
+
+def test_an_estimate_of_a_model_that_nothing_trained_is_not_said_to_come_of_weights():
     figure = {
         m: f.measurement("it", v, at=("fixed_batch",), exact=False, machine_bound=False)
         for m, v in (("a", 1.0), ("b", 2.0))
@@ -65,7 +65,8 @@ def test_where_weights_do_not_matter_nothing_is_said_of_seeds():
     records = [each for m in figure for each in (f.quality(m), f.record(f.speed_cell(m), [figure[m]]))]
     assert said_of_seeds(*records, rank_by="it") == []
 
-    # Where nothing is ranked against another nothing is said of seeds.
+
+def test_where_nothing_is_ranked_against_another_nothing_is_said_of_seeds():
     assert said_of_seeds(f.quality("a")) == []
     assert said_of_seeds(f.quality("a", limit=9), f.quality("b", limit=9)) == []
     assert said_of_seeds(f.quality("a"), f.quality("b", verdict="invalid")) == []
@@ -87,23 +88,25 @@ def test_ranges_and_the_smallest_gap_are_explained():
         ONE_SEED,
     ]
 
-    # Ranks that are no ranges need no explanation.
+
+def test_ranks_that_are_no_ranges_need_no_explanation():
     found = notes({"a": 340, "b": 300})
     assert len(found) == 3
     assert "may be" not in "".join(found)
     assert "The smallest gap" in found[1]
 
-    # Rows that could not be paired are said.
+
+def test_rows_that_could_not_be_paired_are_said():
     found = notes({"a": 340, "b": 338, "c": 336}, unknown="c")
     assert "5 % over 1 pair by Holm" in found[1]
     assert found[2] == "Rows without stored scores of the same images differ where their 95 % intervals do not overlap."
 
-    # A test set too small for any difference says so.
+
+def test_a_test_set_too_small_for_any_difference_says_so():
     assert notes({"a": 5, "b": 0}, n=5)[-2] == "Test images: 5, too few to tell any two rows apart."
 
 
-def test_speeds_say_what_their_ranges_are_and_what_occasions_differ_by():
-    # Speeds say what their ranges are.
+def test_speeds_say_what_their_ranges_are():
     records = [each for m, v in (("a", 1000), ("b", 1040)) for each in (f.quality(m), *f.speed(m, v))]
     rows = build(records, [], "throughput").rows
     assert ranking_notes(rows, "throughput", None) == [
@@ -112,7 +115,8 @@ def test_speeds_say_what_their_ranges_are_and_what_occasions_differ_by():
         "processes, 5 % over 1 pair by Holm).",
     ]
 
-    # Of two occasions it is said what these differ by.
+
+def test_of_two_occasions_it_is_said_what_these_differ_by():
     def said(*occasions: str) -> str:
         figures = {"a": 1.0, "b": 1.001}
         records = [
@@ -129,8 +133,7 @@ def test_speeds_say_what_their_ranges_are_and_what_occasions_differ_by():
     )
 
 
-def test_the_gap_is_in_the_unit_of_the_metric_and_of_images_and_seeds():
-    # The gap of a likelihood is in its unit.
+def test_the_gap_of_a_likelihood_is_in_its_unit():
     random = np.random.RandomState(0)
     found = {m: random.exponential(size=400).astype(np.float32) for m in "ab"}
     records = [
@@ -144,7 +147,8 @@ def test_the_gap_is_in_the_unit_of_the_metric_and_of_images_and_seeds():
         f"here: {threshold_in_words(style_of('nll', board.rows), resolution.gap)}."
     )
 
-    # Of several seeds the gap is that of images and seeds.
+
+def test_of_several_seeds_the_gap_is_that_of_images_and_seeds():
     correct = {"a": (340, 339), "b": (338, 336)}
     records = [f.quality(m, n, seed=seed) for m, counts in correct.items() for seed, n in enumerate(counts)]
     right = {r.id: n for r, n in zip(records, (n for counts in correct.values() for n in counts), strict=True)}
@@ -153,14 +157,14 @@ def test_the_gap_is_in_the_unit_of_the_metric_and_of_images_and_seeds():
     assert [note for note in found if note.startswith("The smallest gap that these images and seeds can resolve ")]
 
 
-def test_why_speeds_cannot_be_told_apart_is_said():
-    # Rows without an interval are said to be told apart from none.
+def test_rows_without_an_interval_are_said_to_be_told_apart_from_none():
     rows = build([f.quality("a"), f.quality("b")], [], "train_seconds").rows
     assert ranking_notes(rows, "train_seconds", None)[-1] == (
         "A rank may be a range; rows cannot be told apart: they have no values of several processes."
     )
 
-    # Speeds that took no turns are said to be told apart from none.
+
+def test_speeds_that_took_no_turns_are_said_to_be_told_apart_from_none():
     def said(*occasions: str) -> str:
         cells = [f.speed_cell(f"m{number}") for number in range(len(occasions))]
         measured = next(record for record in f.speed() if record.planned.cell == f.speed_cell("vit").cell)
@@ -178,8 +182,9 @@ def test_why_speeds_cannot_be_told_apart_is_said():
         "differ is not known."
     )
 
-    # Ratios beside measured speeds are said not to be compared. As where `vitbench doctor --speeds` chose another
-    # form between two runs.
+
+def test_ratios_beside_measured_speeds_are_said_not_to_be_compared():
+    """As where `vitbench doctor --speeds` chose another form between two runs."""
     values = (99.0, 100.0, 101.0)
     measured = f.measurement("throughput", 100.0, unit="images/s", low=99.0, high=101.0, n=3, processes=values)
     plain = f.record(f.speed_cell("b"), [measured])

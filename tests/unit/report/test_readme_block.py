@@ -19,7 +19,8 @@ def test_the_block_is_replaced_and_the_rest_stays():
     assert found.decode() == f"# Mine\n\n{START}\n\nnew\n\ntable\n\n{END}\ntail without an end"
     assert with_block(found, "new\n\ntable\n") == found
 
-    # Windows line endings are kept.
+
+def test_windows_line_endings_are_kept():
     found = with_block(f"a\r\n{START}\r\nold\r\n{END}\r\nb\n".encode(), "x\ny\n")
     assert found.decode() == f"a\r\n{START}\r\n\r\nx\r\ny\r\n\r\n{END}\r\nb\n"
 

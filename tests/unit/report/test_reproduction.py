@@ -37,12 +37,14 @@ def test_a_runs_selection_is_narrowed_to_the_row():
         "vitbench run --suite quick --model vit-p2 --dataset digits --seed 0 --seed 3"
     )
 
-    # Naming models and data does not lose the default suite.
+
+def test_naming_models_and_data_does_not_lose_the_default_suite():
     planned = factories.quality_cell("vit-p2")
     assert command(planned).startswith("vitbench run --suite quick --model")
     assert command(planned, suite="", models=("m",), datasets=("d",)).startswith("vitbench run --model")
 
-    # Speed alone keeps the runs datasets.
+
+def test_speed_alone_keeps_the_runs_datasets():
     found = command(
         factories.speed_cell("vit-p2"),
         seeds=(),
@@ -61,7 +63,8 @@ def test_what_changes_numbers_is_kept():
         "--device cpu --threads 2 --limit 0.5 --epochs 3 --compile"
     )
 
-    # Options of the data are said.
+
+def test_options_of_the_data_are_said():
     cell = factories.quality_cell("vit-p2")
     options = {"fold": 2, "grays": (0, 255), "index": ""}
     planned = msgspec.structs.replace(cell, cell=msgspec.structs.replace(cell.cell, dataset_options=options))
@@ -82,8 +85,7 @@ def test_of_a_budget_the_steps_are_kept_that_it_gave_where_the_recipe_takes_step
     assert several.note.endswith("gave it 123 steps; alone it would get others.")
 
 
-def test_settings_that_the_row_used_are_kept_and_others_dropped():
-    # Settings and paths that nothing would use are dropped.
+def test_settings_and_paths_that_nothing_would_use_are_dropped():
     kept = command(
         factories.quality_cell("vit-p2"),
         settings={"supervised": {"epochs": 2}, "finetune": {"epochs": 9}, "recipes/supervised": {"lr": 1}},
@@ -94,23 +96,25 @@ def test_settings_that_the_row_used_are_kept_and_others_dropped():
     assert "finetune" not in kept
     assert "other" not in kept
 
-    # Options of metrics that the row has are kept.
+
+def test_options_of_metrics_that_the_row_has_are_kept():
     settings = {name: {"level": 0.5} for name in ("time", "m/time", "other")}
     stored = asked_for(settings=settings)
     kept = reproduction(factories.quality_cell("vit-p2"), (0,), stored, SUITE, "", metrics={"time"}).command
     assert kept.endswith("--set time.level=0.5 --set m/time.level=0.5")
 
 
-def test_how_a_model_is_named():
-    # A model that the suite gives no label is named with its options.
-    # Another run, with another suite, may have called it so.
+def test_a_model_that_the_suite_gives_no_label_is_named_with_its_options():
+    """Another run, with another suite, may have called it so."""
     assert "--model scratch/vit-b:patch_size=4 --dataset" in command(factories.quality_cell("vit-b"))
 
-    # A label that looks like a name with options is not used.
+
+def test_a_label_that_looks_like_a_name_with_options_is_not_used():
     suite = '[[models]]\nname = "scratch/vit"\nlabel = "mine:new"\n'
     assert "--model scratch/mine:new:patch_size=4" in command(factories.quality_cell("mine:new"), suite)
 
-    # A label that needs something is given it.
+
+def test_a_label_that_needs_something_is_given_it():
     suite = SUITE + 'needs = ["checkpoint"]\n'
     planned = factories.quality_cell("vit-p2", options={"patch_size": 2, "checkpoint": "/my weights.pt"})
     found = shlex.split(command(planned, suite))

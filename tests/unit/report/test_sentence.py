@@ -37,19 +37,20 @@ def compared(correct: Mapping[str, int], n: int = 360, **fields: object) -> str:
     return only(build(records, [], "top1", outcomes))
 
 
-def test_a_gap_that_is_not_resolved_and_what_the_images_resolve():
-    # A gap that is not and what the images resolve.
+def test_a_gap_that_is_not_and_what_the_images_resolve():
     assert compared({"a": 340, "b": 338, "c": 337}) == (
         "On digits a is best with 94.4 % top1, 0.6 points ahead of b; the gap is not resolved, nor that to 1 other "
         "model (these 360 images resolve gaps from 2.0 points)."
     )
 
-    # Images that resolve nothing.
+
+def test_images_that_resolve_nothing():
     assert compared({"a": 5, "b": 3}, n=5).endswith(
         "the gap is not resolved (these 5 images are too few to tell any two apart)."
     )
 
-    # What seeds and images resolve is said of both.
+
+def test_what_seeds_and_images_resolve_is_said_of_both():
     def outcomes(record: Record) -> Outcomes:
         return Outcomes(scores=np.arange(360) < counts[record.id], images="test")
 
@@ -60,8 +61,7 @@ def test_a_gap_that_is_not_resolved_and_what_the_images_resolve():
     assert "(these 360 images and seeds resolve gaps from " in only(board)
 
 
-def test_a_gap_that_neighbours_resolve_is_not_called_too_small():
-    # A gap is not called too small where it is larger than what neighbours resolve.
+def test_a_gap_is_not_called_too_small_where_it_is_larger_than_what_neighbours_resolve():
     def outcomes(record: Record) -> Outcomes:
         # a and b disagree on 220 images, the others on one each.
         right = range(100, 320) if record.planned.label == "a" else range(counts[record.planned.label])
@@ -74,18 +74,19 @@ def test_a_gap_that_neighbours_resolve_is_not_called_too_small():
     assert resolution.gap < 20 / 360
     assert only(board).endswith("5.6 points ahead of b; the gap is not resolved, nor that to 3 other models.")
 
-    # A resolved gap beside one that is not.
+
+def test_a_resolved_gap_beside_one_that_is_not():
     wide = f.record(f.quality_cell("c"), [f.top1(8, 10)])
     text = said(f.quality("a", 3400, n=3600), f.quality("b", 3200, n=3600), wide)
     assert text.endswith("5.6 points ahead of b; the gap is resolved, but not that to 1 other model.")
 
 
-def test_seeds_and_units_are_said():
-    # Seeds are said.
+def test_seeds_are_said():
     records = [f.quality("a", 340), f.quality("a", 342, seed=1), f.quality("b", 300), f.quality("b", 301, seed=1)]
     assert said(*records).startswith("On digits a is best with 94.7 % top1 (mean of 2 seeds), 11.2 points ahead of b;")
 
-    # Lower is better and units.
+
+def test_lower_is_better_and_units():
     records = [
         f.record(f.quality_cell(name), [f.measurement("nll", value, unit="nat", better="lower")])
         for name, value in (("a", 0.25), ("b", 0.281))
@@ -104,13 +105,13 @@ def test_seeds_without_a_result_are_said(seeds, words):
     )
 
 
-def test_the_best_is_level_or_a_baseline():
-    # The same figure.
+def test_the_same_figure():
     records = [f.quality(name, 340) for name in "edcba"]
     assert said(*records[:2]) == "On digits d and e are level and best, with 94.4 % top1."
     assert said(*records) == "On digits a, b, c and 2 more are level and best, with 94.4 % top1."
 
-    # Only baselines.
+
+def test_only_baselines():
     text = said(f.quality("knn", 340, baseline=True), f.quality("majority", 36, baseline=True))
     assert text == "On digits only baselines are ranked; the best is knn with 94.4 % top1."
 
@@ -143,17 +144,18 @@ def test_the_fastest_within_a_point_of_the_best():
         " Fastest within a point of the best: near, 2,500 images/s, 2.50 times as fast as best."
     )
 
-    # Exactly a point is within.
+
+def test_exactly_a_point_is_within():
     records = [f.quality("a", 986, n=1000), *f.speed("a", 10), f.quality("b", 976, n=1000), *f.speed("b", 20)]
     assert "Fastest within a point of the best: b, 20.0 images/s, 2.00 times as fast as a." in said(*records)
 
-    # The best may be the fastest.
+
+def test_the_best_may_be_the_fastest():
     records = [f.quality("a", 350), *f.speed("a", 1000), f.quality("b", 349), *f.speed("b", 500)]
     assert said(*records).endswith("Fastest within a point of the best: a, 1,000 images/s.")
 
 
-def test_doubtful_and_invalid_speeds_are_said():
-    # Doubt and what is not resolved of speeds are said.
+def test_doubt_and_what_is_not_resolved_of_speeds_are_said():
     records = [
         *(f.quality("a", 350), *f.speed("a", 1000)),
         *(f.quality("b", 349), *f.speed("b", 1040, verdict="warn", reason="load")),
@@ -162,14 +164,16 @@ def test_doubtful_and_invalid_speeds_are_said():
         "the best: b, 1,040 images/s, 1.04 times as fast as a (doubtful; the gap is not resolved)."
     )
 
-    # An invalid speed is left out and said.
+
+def test_an_invalid_speed_is_left_out_and_said():
     records = [
         *(f.quality("a", 350), *f.speed("a", 1000)),
         *(f.quality("b", 349), *f.speed("b", 9000, verdict="invalid", reason="quota")),
     ]
     assert said(*records).endswith("the best: a, 1,000 images/s; 1 invalid throughput is left out.")
 
-    # Speeds that are all invalid or missing.
+
+def test_speeds_that_are_all_invalid_or_missing():
     pair = [f.quality("a", 350), f.quality("b", 349)]
     assert said(*pair).endswith("the gap is not resolved.")
     invalid = f.speed("a", 1000, verdict="invalid", reason="quota")
@@ -191,23 +195,25 @@ def test_disjoint_ranges_do_not_resolve_a_gap_of_speed():
     assert said(*records, *third).endswith("1.10 times as fast as a (the gap is not resolved).")
 
 
-def test_where_nothing_is_ranked_it_is_said_why():
-    # Partial results are not ranked.
+def test_partial_results_are_not_ranked():
     assert said(f.quality("a", limit=100), f.quality("b", limit=100)) == (
         "Partial results are never ranked: digits, partial: limit 100. "
         "top1 so far: a 94.4 %, b 94.4 %; a run without --limit and --epochs ranks them."
     )
 
-    # No valid figure.
+
+def test_no_valid_figure():
     assert said(f.quality("a", verdict="invalid")) == "On digits nothing is ranked: no row has a valid top1."
 
-    # Speed alone is not spoken of unless it is ranked.
+
+def test_speed_alone_is_not_spoken_of_unless_it_is_ranked():
     assert closing_sentences(build(f.speed("a"), [], "top1")) == []
     assert closing_sentences(build(f.speed("a"), [], "throughput")) == [
         "On speed alone the only model is a, with 1,000 images/s throughput."
     ]
 
-    # Nothing is said of nothing.
+
+def test_nothing_is_said_of_nothing():
     assert closing_sentences(build([], [f.quality_cell()], "top1")) == []
 
 
@@ -218,6 +224,7 @@ def test_conditions_of_one_data_set_are_told_apart():
         "On digits (float32) the only model is a, with 94.4 % top1.",
     ]
 
-    # Conditions after a place end with a comma.
+
+def test_conditions_after_a_place_end_with_a_comma():
     board = build([f.quality("a", 340), f.quality("a", 340, split="val")], [], "top1")
     assert any(one.startswith("On digits, judged on validation images, the only") for one in closing_sentences(board))

@@ -34,20 +34,19 @@ def test_the_columns_are_those_that_the_measurements_say_in_their_order():
     assert [each.title for each in ranked.columns][:3] == ["b", "d", "top1"]
 
 
-def test_the_ranking_metric_comes_first_with_its_interval_and_digits():
-    # The ranking metric comes first with its interval.
+def test_the_ranking_metric_comes_first_with_its_interval():
     section = only_section(f.quality(), *f.speed("vit", 1000), rank_by="throughput")
     assert [f"{c.title} {c.unit}".strip() for c in section.columns[:3]] == ["images/s", "range", "top1 %"]
     assert column(section, "range") == ("[980, 1,030]",)
 
-    # A large test set earns a second decimal.
+
+def test_a_large_test_set_earns_a_second_decimal():
     [big] = [f.record(f.quality_cell(), [f.top1(9412, 10_000)])]
     assert column(only_section(big), "top1 %") == ("94.12",)
     assert column(only_section(big), "95 % interval") == ("[93.64, 94.56]",)
 
 
-def test_what_scores_are_of_is_said() -> None:
-    # What was held out is said of rows that are judged on it.
+def test_what_was_held_out_is_said_of_rows_that_are_judged_on_it() -> None:
     one, other = f.quality("a", 340, split="val"), f.quality("b", 300, split="val")
     one = msgspec.structs.replace(one, splits={HELD_OUT: 360})
     assert "Scores of a are of training images that the recipe held out (out-of-fold predictions)." in (
@@ -58,7 +57,8 @@ def test_what_scores_are_of_is_said() -> None:
     assert "Scores are of training images that the recipe held out (out-of-fold predictions)." in alone
     assert only_section(other).notes[0] == "Ranked by top1 (higher is better), on 360 validation images."
 
-    # What of a head rows are scored on is said and those against more classes stand apart.
+
+def test_what_of_a_head_rows_are_scored_on_is_said_and_those_against_more_classes_stand_apart() -> None:
     few = tuple((k,) for k in range(10))
 
     def scored(label: str, head: Head | None) -> Record:
@@ -77,7 +77,8 @@ def test_what_scores_are_of_is_said() -> None:
     assert (whole.title, whole.labels) == (f"{subset.title}, against 2 other classes", ("all",))
     assert "Scored on all of the head's 12 classes: all." in whole.notes
 
-    # Seeds that a budget gave unlike lengths are told.
+
+def test_seeds_that_a_budget_gave_unlike_lengths_are_told() -> None:
     def budgeted(seed: int, steps: int) -> Record:
         allotted = Allotted(steps=steps, planned_steps=1400, step_seconds=0.1, seconds=140.0)
         record = f.quality("a", seed=seed)
@@ -108,7 +109,8 @@ def test_rows_of_one_recipe_with_unlike_options_say_how_they_differ():
         words,
     ]
 
-    # Rows of one model with unlike options of one recipe say it once.
+
+def test_rows_of_one_model_with_unlike_options_of_one_recipe_say_it_once():
     records = [f.quality("a", 340 - n, recipe="zoo/sam", recipe_options={"rho": n} if n else {}) for n in (0, 1)]
     assert recipe_lines(*records) == [
         "Recipe: zoo/sam.",
@@ -116,8 +118,7 @@ def test_rows_of_one_recipe_with_unlike_options_say_how_they_differ():
     ]
 
 
-def test_a_value_that_could_not_be_had_is_a_marked_dash_with_one_reason():
-    # A value that could not be had is a marked dash.
+def test_a_value_that_could_not_be_had_is_a_marked_dash():
     record = f.record(
         f.quality_cell(), [f.measurement("top1", None, unit="fraction", verdict="invalid", reasons=["row 3 is nan"])]
     )
@@ -127,26 +128,28 @@ def test_a_value_that_could_not_be_had_is_a_marked_dash_with_one_reason():
     assert "Not ranked: no row has a valid top1." in section.notes
     assert section.notes[-1] == "! invalid, vit (top1): row 3 is nan."
 
-    # A note gives one reason and counts the rest.
+
+def test_a_note_gives_one_reason_and_counts_the_rest():
     record = f.record(f.quality_cell(), [f.measurement("top1", 0.5, verdict="warn", reasons=list("abcde"))])
     assert only_section(record).notes[-1] == "~ doubtful, vit (top1): a; and 4 more."
 
 
-def test_conditions_say_where_how_and_by_which_method_and_variables() -> None:
-    # Conditions say where and how.
+def test_conditions_say_where_and_how() -> None:
     fields = {"precision": "bfloat16", "compile": "reduce-overhead", "threads": 2}
     section = only_section(f.quality("a", **fields), *f.speed("a", **fields))
     assert section.conditions == (
         "AMD EPYC 9B14, 2 cores; cpu, 2 threads; bfloat16; compiled, reduce-overhead; batch 32, latency at batch 1"
     )
 
-    # An older method is said.
+
+def test_an_older_method_is_said() -> None:
     planned = f.quality_cell("a")
     provenance = msgspec.structs.replace(planned.provenance, method=METHOD - 1)
     section = only_section(f.record(msgspec.structs.replace(planned, provenance=provenance), [f.top1(340)]))
     assert section.conditions.endswith(f"float32; method {METHOD - 1}")
 
-    # Variables stand with the conditions wherever they are set.
+
+def test_variables_stand_with_the_conditions_wherever_they_are_set() -> None:
     planned = f.quality_cell("a")
     cell = msgspec.structs.replace(planned.cell, variables={"MKL_CBWR": "AVX2"})
     planned = msgspec.structs.replace(planned, cell=cell, timing_variables={"OMP_WAIT_POLICY": "passive"})
@@ -163,14 +166,16 @@ def test_the_front_is_named_where_there_is_something_to_compare():
     assert not [note for note in only_section(*records[:4]).notes if note.startswith("Pareto")]
     assert not [note for note in only_section(*records, rank_by="throughput").notes if note.startswith("Pareto")]
 
-    # Memory brings further rows onto the front.
+
+def test_memory_brings_further_rows_onto_the_front():
     light = f.record(
         f.speed_cell("c"), [f.measurement("throughput", 100), f.measurement("peak_memory", 1, better="lower")]
     )
     records = [f.quality("a", 350), *f.speed("a", 500), f.quality("c", 330), light]
     assert "Pareto front, top1 and throughput: a; with peak memory also: c." in only_section(*records).notes
 
-    # The front of partial results says so.
+
+def test_the_front_of_partial_results_says_so():
     records = [f.quality("a", 350, limit=99), *f.speed("a", 500), f.quality("b", 340, limit=99), *f.speed("b", 900)]
     assert "Pareto front of partial results, top1 and throughput: a, b." in only_section(*records).notes
 
@@ -182,8 +187,7 @@ def test_partial_sections_say_how_they_were_cut():
     assert section.notes[0] == "Partial results are never ranked; they are listed by top1 (higher is better)."
 
 
-def test_seeds_are_said_and_have_a_column_beside_quality():
-    # Seeds are said and have a column of their own.
+def test_seeds_are_said_and_have_a_column_of_their_own():
     section = only_section(f.quality("a", 340), f.quality("a", 334, seed=1), f.quality("b", 250))
     assert column(section, "sd of seeds") == ("1.2", "")
     assert (
@@ -192,7 +196,8 @@ def test_seeds_are_said_and_have_a_column_beside_quality():
     )
     assert "sd of" not in [c.title for c in only_section(f.quality("a", 340)).columns]
 
-    # Seeds have no spread beside a figure of speed.
+
+def test_seeds_have_no_spread_beside_a_figure_of_speed():
     section = only_section(f.quality("a"), f.quality("a", seed=1), *f.speed("a"), rank_by="throughput")
     assert "Quality is the mean over 2 seeds." in section.notes
     assert "sd of" not in [c.title for c in section.columns]
@@ -204,8 +209,7 @@ def test_two_data_sets_of_one_name_are_told_apart():
     assert sorted(titles) == sorted([f"digits (data {f.data_info().fingerprint[:8]})", "digits (data feedbeef)"])
 
 
-def test_missing_cells_of_one_reason_are_put_together_and_counted():
-    # Missing cells of one reason are put together.
+def test_missing_cells_of_one_reason_are_put_together():
     cells = [f.quality_cell("a"), *(f.speed_cell("a", batch_size=n) for n in (1, 32))]
     records = [f.record(cell, status="failed", reason="no network") for cell in cells]
     records.append(f.record(f.quality_cell("b"), status="oom", reason="needs 9 GiB"))
@@ -215,20 +219,21 @@ def test_missing_cells_of_one_reason_are_put_together_and_counted():
         ("b", "oom", "digits, seed 0", "needs 9 GiB"),
     ]
 
-    # Many seeds of a failure are counted.
+
+def test_many_seeds_of_a_failure_are_counted():
     records = [f.record(f.quality_cell("a", seed=i), status="failed", reason="x") for i in range(5)]
     [found] = missing(build(records, [], "top1"))
     assert found.cells == "digits, seed 0; digits, seed 1; 3 more"
 
 
-def test_what_is_not_of_this_batch_recipe_or_device_is_said():
-    # A row that was measured at another batch is said.
+def test_a_row_that_was_measured_at_another_batch_is_said():
     newer = [msgspec.structs.replace(record, started=1.8e9) for record in f.speed("a", batch_size=64)]
     notes = only_section(f.quality("a"), f.quality("b"), *f.speed("b"), *newer).notes
     assert "Not shown, because measured only at other batch sizes: b (inference at 32, training at 32)." in notes
     assert not [note for note in only_section(f.quality("a"), *f.speed("a")).notes if note.startswith("Measured")]
 
-    # A training speed that is not the recipes own is said.
+
+def test_a_training_speed_that_is_not_the_recipes_own_is_said():
     own = f.speed("a", recipe="recipes/supervised")
     plain = [*f.speed("b"), *f.speed("c")]
     notes = only_section(f.quality("a"), f.quality("b"), f.quality("c"), *own, *plain).notes
@@ -239,7 +244,8 @@ def test_what_is_not_of_this_batch_recipe_or_device_is_said():
         "Training speed of b is that of a plain AdamW step." in only_section(*f.speed("b"), rank_by="throughput").notes
     )
 
-    # Quality of other devices is said.
+
+def test_quality_of_other_devices_is_said():
     two = [f.quality("a", seed=0), f.quality("a", seed=1, device="cuda:0")]
     elsewhere = [f.quality(name, device="cuda:0") for name in ("b", "c")]
     timed = [f.quality("d"), *(each for name in ("a", "b", "c", "d") for each in f.speed(name))]
@@ -280,7 +286,8 @@ def test_speeds_that_are_ratios_share_a_factor_and_have_the_ratios_interval_in_p
         "Intervals are of one occasion: another may differ by more."
     )
 
-    # The references speed says of how many runs it is.
+
+def test_the_references_speed_says_of_how_many_runs_it_is() -> None:
     records = [f.relative_speed(label, (1.0, 1.0), occasion=f"{label}/1") for label in "ab"]
     notes = only_section(*records, rank_by="throughput").notes
     assert [note for note in notes if "in 4 processes of 2 runs. " in note]

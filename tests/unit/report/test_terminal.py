@@ -91,8 +91,7 @@ of the best: scratch/resnet18, 400 images/s (doubtful).
     )
 
 
-def test_plain_ascii_is_taken_where_there_is_nothing_else():
-    # Rules and ranges have characters of their own where there are such.
+def test_rules_and_ranges_have_characters_of_their_own_where_there_are_such():
     text = table(f.quality("a", 340), f.quality("b", 338))
     assert "\u2500\u2500\u2500\u2500  \u2500\u2500\u2500\u2500\u2500  " in text
     assert [row[0] for row in cells(text)] == ["1\u20132", "1\u20132"]
@@ -101,13 +100,15 @@ def test_plain_ascii_is_taken_where_there_is_nothing_else():
     assert [row[0] for row in cells(plain_text)] == ["1-2", "1-2"]
     assert plain_text.isascii()
 
-    # In plain ascii other characters are escapes.
+
+def test_in_plain_ascii_other_characters_are_escapes():
     text = table(f.quality("\u6a21", 340, data=f.data_info(title="d\xe4ta")), unicode=False)
     assert text.isascii()
     assert text.startswith("d\\xe4ta\n")
     assert cells(text)[0][1] == "\\u6a21"
 
-    # The head of ratios can be read in plain ascii.
+
+def test_the_head_of_ratios_can_be_read_in_plain_ascii():
     records = [f.relative_speed("a", (1.0, 1.1)), f.relative_speed("b", (2.0, 2.1))]
     for unicode, head in ((True, "\u00b1 95 %"), (False, "+/- 95 %")):
         text = table(*records, rank_by="throughput", unicode=unicode)
@@ -115,14 +116,14 @@ def test_plain_ascii_is_taken_where_there_is_nothing_else():
         assert unicode or text.isascii()
 
 
-def test_characters_of_other_scripts_keep_the_columns():
-    # Wide and combining characters keep the columns.
+def test_wide_and_combining_characters_keep_the_columns():
     names = ["\u6a21\u578b\u4e00\u53f7", "e\u0301te\u0301", "plain", "\U0001f600 face", "\uff21\uff22"]
     text = table(*(f.quality(name, 340 - 20 * i) for i, name in enumerate(names)))
     assert [row[1] for row in cells(text)] == names
     assert [row[2] for row in cells(text)] == ["94.4", "88.9", "83.3", "77.8", "72.2"]
 
-    # Names from right to left leave the figures in their place.
+
+def test_names_from_right_to_left_leave_the_figures_in_their_place():
     name = "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd"
     text = table(f.quality(name, 340), f.quality("b", 300))
     # The mark ends the run, without taking room: what follows is again from left to right.
@@ -142,8 +143,7 @@ def test_names_and_figures_are_read_back_from_their_columns(name, correct):
     assert float(row[2]) == pytest.approx(100 * correct / 360, abs=0.05)
 
 
-def test_long_names_are_broken_and_columns_without_room_are_named():
-    # A long name is broken after a separator and stays whole.
+def test_a_long_name_is_broken_after_a_separator_and_stays_whole():
     name = "timm/vit_base_patch16_224.augreg_in21k"
     text = table(f.quality(name), *f.speed(name))
     first, second = (row[1] for row in cells(text))
@@ -151,7 +151,8 @@ def test_long_names_are_broken_and_columns_without_room_are_named():
     assert first + second == name
     assert first.endswith(".")
 
-    # Columns without room are named from the right.
+
+def test_columns_without_room_are_named_from_the_right():
     names = [f"zeta_number_{i}" for i in range(6)]
     records = [
         f.quality("a/model-of-some-length"),

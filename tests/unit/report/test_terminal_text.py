@@ -47,16 +47,17 @@ def test_no_line_is_wider_than_the_display(text):
         assert wcswidth(clipped(text, width)) <= width
 
 
-def test_names_are_broken_cut_and_shown():
-    # A name is broken after its separators.
+def test_a_name_is_broken_after_its_separators():
     assert broken("scratch/vit:depth=4,width=192", 12) == ["scratch/vit:", "depth=4,", "width=192"]
 
-    # What is cut says so.
+
+def test_what_is_cut_says_so():
     assert cut("abcdefgh", 8) == clipped("abcdefgh", 8) == "abcdefgh"
     assert (cut("abcdefghi", 8), cut("abcdefghi", 8, unicode=False)) == ("abcdefg\u2026", "abcde...")
     assert clipped("abcdefghi", 8) == "abc...hi"
 
-    # Invisible characters are escapes and others where only ascii is taken.
+
+def test_invisible_characters_are_escapes_and_others_where_only_ascii_is_taken():
     assert shown("\x1b[2J\u00e9") == "\\x1b[2J\u00e9"
     assert shown("\x1b[2J\u00e9", unicode=False) == "\\x1b[2J\\xe9"
 

@@ -29,7 +29,8 @@ def test_one_cause_of_many_figures_is_one_sentence() -> None:
     busy = "other processes held the processors; `vitbench doctor` says which."
     assert notes(*speeds) == [f"Of 30 speed and memory values 18 are invalid (!) and 12 doubtful (~): {busy}"]
 
-    # Only speeds are called so.
+
+def test_only_speeds_are_called_so() -> None:
     def timed(label: str, *reasons: str) -> Record:
         verdict = "invalid" if reasons else "valid"
         speed = f.measurement("throughput", 9.0, unit="images/s", verdict=verdict, reasons=reasons)
@@ -42,15 +43,15 @@ def test_one_cause_of_many_figures_is_one_sentence() -> None:
     assert notes(timed("a", "IQR 30% of the median"), timed("b")) == [f"1 of 2 speeds is invalid (!): {unsteady}"]
 
 
-def test_a_fault_of_a_model_stands_beside_a_busy_machine() -> None:
-    # A fault is said of its models beside a busy machine.
+def test_a_fault_is_said_of_its_models_beside_a_busy_machine() -> None:
     busy = f.speed("a", verdict="invalid", reason="load average 9.0 on 2 cores")
     records = [*busy, f.quality("a", 300), f.quality("b", 300, verdict="invalid")]
     first, second = notes(*records)
     assert first == "! invalid, b (top1): the model is order-dependent."
     assert second.startswith("6 of 8 speed and memory values are invalid (!): other processes")
 
-    # A figure with a fault and a busy machine is in both.
+
+def test_a_figure_with_a_fault_and_a_busy_machine_is_in_both() -> None:
     measured = f.measurement(
         "throughput", 9.0, unit="images/s", verdict="invalid", reasons=["the model's output was not finite", "IQR 9%"]
     )
@@ -70,13 +71,13 @@ def test_faults_that_differ_in_numbers_are_one_sentence_and_many_rows_are_counte
     assert notes(*many, f.quality("good"))[0].startswith(f"! invalid, {named}, and 2 more rows (top1): row 0 is nan")
 
 
-def test_all_reasons_or_a_legend_are_given_on_request() -> None:
-    # All reasons are given on request.
+def test_all_reasons_are_given_on_request() -> None:
     reasons = ["load average 9.0 on 2 cores", *"abc"]
     record = f.record(f.quality_cell(), [f.top1(300, verdict="warn", reasons=reasons)])
     assert notes(record, telling="all") == ["~ doubtful, vit (top1): load average 9.0 on 2 cores; a; b; c."]
 
-    # A legend says what the marks mean and no more.
+
+def test_a_legend_says_what_the_marks_mean_and_no_more() -> None:
     doubtful = f.quality("a", verdict="warn")
     assert notes(f.quality("a"), telling="legend") == []
     assert notes(doubtful, telling="legend") == ["A number after ~ is doubtful."]

@@ -73,13 +73,13 @@ def test_why_a_side_cannot_be_asked(tmp_path: Path, script: str, words: str) -> 
     assert found.startswith(words)
 
 
-def test_a_side_that_hangs_or_is_gone_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A side that hangs is given up.
+def test_a_side_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "SECONDS", 0.2)
     found = ask(place(tmp_path, "sleep 600"), REQUEST)
     assert found == "base's vitbench did not say within 0.2 s what it would measure"
 
-    # An interpreter that is gone is one line.
+
+def test_an_interpreter_that_is_gone_is_one_line(tmp_path: Path) -> None:
     gone = PreparedSide(label="base", title="old", folder=tmp_path, python=str(tmp_path / "gone"))
     with pytest.raises(UnusableError, match=r"^base: cannot start .*gone: No such file or directory"):
         ask(gone, REQUEST)

@@ -129,8 +129,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sys.modules.pop("copied", None)
 
 
-def test_whose_copies_are_whose_is_told(installed: Path, tmp_path: Path) -> None:
-    # A copy is the checkouts where it was installed just now but not in place.
+def test_a_copy_is_the_checkouts_where_it_was_installed_just_now_but_not_in_place(installed: Path) -> None:
     made, in_place = (
         describe(request("copied/net", folder=str(installed), tree=str(tree)))
         for tree in (installed.with_name("elsewhere"), installed)
@@ -138,7 +137,10 @@ def test_whose_copies_are_whose_is_told(installed: Path, tmp_path: Path) -> None
     found = [description.models["copied/net"] for description in (made, in_place)]
     assert [one.of_checkout for one in found if isinstance(one, Described)] == [True, False]
 
-    # A package of the working tree in another checkouts environment is told.
+
+def test_a_package_of_the_working_tree_in_another_checkouts_environment_is_told(
+    installed: Path, tmp_path: Path
+) -> None:
     checkout = tmp_path / "checkout"
     assert describe(request("vit", folder=str(checkout), tree=str(installed))).elsewhere == ("copied-dist",)
     assert describe(request("vit", folder=str(installed), tree=str(installed))).elsewhere == ()
@@ -163,14 +165,14 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModelSpec], None]:
     return only
 
 
-def test_a_module_or_a_member_that_is_lacking_is_told(offer: Callable[[ModelSpec], None]) -> None:
-    # A module that is not installed is told.
+def test_a_module_that_is_not_installed_is_told(offer: Callable[[ModelSpec], None]) -> None:
     offer(ModelSpec(name="net", build="x:y", summary="s", requires=("no_such_module",)))
     assert model("net") == Refusal(
         message="model tiny/net needs the module no_such_module, which is not installed.", exit_code=3
     )
 
-    # An error of a plugin is told with the model.
+
+def test_an_error_of_a_plugin_is_told_with_the_model(offer: Callable[[ModelSpec], None]) -> None:
     def resolve(name: str) -> ModelSpec:
         raise RuntimeError(f"no\n{name}")
 

@@ -26,12 +26,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_its_folder_is_named_by_all_that_it_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Its folder is the same whichever worktree of the repository asks.
+def test_its_folder_is_the_same_whichever_worktree_of_the_repository_asks(tmp_path: Path) -> None:
     other = dataclasses.replace(REPOSITORY, folder=Path("/repo-worktree"))
     assert RECIPE.home(tmp_path, other, COMMIT) == RECIPE.home(tmp_path, REPOSITORY, COMMIT)
 
-    # Its folder is named by all that it is made of.
+
+def test_its_folder_is_named_by_all_that_it_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [
         RECIPE.home(tmp_path, REPOSITORY, COMMIT).name,
         RECIPE.home(tmp_path / "moved", REPOSITORY, COMMIT).name,
@@ -45,15 +45,15 @@ def test_its_folder_is_named_by_all_that_it_is_made_of(tmp_path: Path, monkeypat
     assert len(set(names)) == len(names)
 
 
-def test_a_place_that_cannot_be_written_or_made_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # One that cannot be made is one line.
+def test_one_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "cache").touch()
     with pytest.raises(UnusableError, match=r"cannot be made: Not a directory\.$"):
         prepared_place(
             "base", "x", COMMIT, repository=REPOSITORY, recipe=RECIPE, cache=tmp_path / "cache", say=lambda _: None
         )
 
-    # A folder that cannot be written is one line.
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("VITBENCH_TRACK", str(tmp_path / "file"))
     with (
@@ -71,15 +71,15 @@ def kept(cache: Path, name: str, age: float) -> Path:
     return home
 
 
-def test_only_the_last_used_and_whole_environments_are_kept(cache: Path) -> None:
-    # Only the last used environments are kept.
+def test_only_the_last_used_environments_are_kept(cache: Path) -> None:
     homes = [kept(cache, f"{number:016x}", age=number) for number in range(KEPT + 2)]
     with cache_folder() as folder:
         assert folder == cache
         (homes[-1] / "complete").touch()  # used
     assert [home.exists() for home in homes] == [True] * (KEPT - 1) + [False] * 2 + [True]
 
-    # What a killed process left half made is deleted and nothing else.
+
+def test_what_a_killed_process_left_half_made_is_deleted_and_nothing_else(cache: Path) -> None:
     half, other = cache / "0123456789abcdef", cache / "mine"
     for folder in (half, other):
         (folder / "environment").mkdir(parents=True)
@@ -97,7 +97,6 @@ def test_one_process_at_a_time(cache: Path) -> None:
         cache_folder(),
     ):
         pass
-
 
 
 def test_without_the_variable_it_is_in_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -43,20 +43,21 @@ def only(found: list[Match | TrackedModel]) -> Match | TrackedModel:
     return one
 
 
-def test_what_both_have_is_compared_in_each_mode() -> None:
-    # What both have is compared.
+def test_what_both_have_is_compared() -> None:
     one = only(match(side(vit=described(code="old")), side(vit=described(code="new")), "vit"))
     assert one == Match(
         model="vit", cells=(factories.speed_cell(code="old"), factories.speed_cell(code="new")), remarks=()
     )
 
-    # Each mode is a comparison of its own.
+
+def test_each_mode_is_a_comparison_of_its_own() -> None:
     modes = ("training", "inference")
     both = side(vit=described(modes=modes))
     found = match(both, both, "vit", modes=modes)
     assert [one.cell.mode for one in found if isinstance(one, Match)] == ["training", "inference"]
 
-    # Without names it is what either side has.
+
+def test_without_names_it_is_what_either_side_has() -> None:
     found = match(
         side(old=described("old"), both=described("both")), side(both=described("both"), new=described("new"))
     )
@@ -87,21 +88,22 @@ def test_an_asked_model_that_neither_side_has_is_a_mistake(refusal: Refusal, err
         match(both, both, "vit", "new")
 
 
-def test_where_nothing_can_be_built_or_is_left() -> None:
-    # A model that neither side can build is no mistake where it was not asked for.
+def test_a_model_that_neither_side_can_build_is_no_mistake_where_it_was_not_asked_for() -> None:
     both = side(new=Refusal(message="needs timm", exit_code=3), vit=described())
     lacking = next(one for one in match(both, both) if isinstance(one, TrackedModel))
     assert (lacking.model, lacking.verdict) == ("new", "no data")
     assert lacking.reasons == ("base: needs timm", "head: needs timm")
 
-    # Where nothing is left it is an error.
-    # Where nothing is left it is an error.
+
+def test_where_nothing_is_left_it_is_an_error() -> None:
+    """Where nothing is left it is an error."""
     with pytest.raises(NothingSelectedError, match="give --model"):
         match(side(), side())
     with pytest.raises(UnusableError, match=r"^too old; nothing can be compared\.$"):
         match("too old", side())
 
-    # An asked model of two sides that cannot be asked is unusable.
+
+def test_an_asked_model_of_two_sides_that_cannot_be_asked_is_unusable() -> None:
     with pytest.raises(UnusableError, match="too old"):
         match("too old", "too old", "vit")
 
@@ -149,8 +151,7 @@ def test_other_software_is_not_comparable_unless_that_is_allowed(head: Descripti
     assert allowed.remarks == (reason,)
 
 
-def test_other_defaults_are_compared_and_another_method_is_not() -> None:
-    # Other defaults are compared and told.
+def test_other_defaults_are_compared_and_told() -> None:
     one = only(match(side(vit=described(options={"depth": 4})), side(vit=described(options={"depth": 8, "new": True}))))
     assert isinstance(one, Match)
     assert one.remarks == (
@@ -158,14 +159,14 @@ def test_other_defaults_are_compared_and_another_method_is_not() -> None:
         "different option new: none in base, true in head",
     )
 
-    # Another method is not comparable whatever is allowed.
+
+def test_another_method_is_not_comparable_whatever_is_allowed() -> None:
     one = only(match(side(vit=with_provenance(method=1)), side(vit=with_provenance(method=2)), allow=True))
     assert isinstance(one, TrackedModel)
     assert one.reasons == ("different methods of vitbench: 1 in base, 2 in head",)
 
 
-def test_a_broken_plugin_is_told() -> None:
-    # A plugin that head broke is an error and no missing model.
+def test_a_plugin_that_head_broke_is_an_error_and_no_missing_model() -> None:
     problem = {"scratch": "plugin scratch (vitbench 0.1.0), load: ImportError: gone"}
     base, head = side(vit=described()), side()
     with pytest.raises(UnusableError, match=r"^head: plugin scratch .*, load: ImportError: gone\.$"):
@@ -175,7 +176,8 @@ def test_a_broken_plugin_is_told() -> None:
     other = {"other": "plugin other (x 1), load: ImportError: gone"}
     assert isinstance(only(match(base, msgspec.structs.replace(base, problems=other))), Match)
 
-    # Why base lacks a model is told where its plugin is broken.
+
+def test_why_base_lacks_a_model_is_told_where_its_plugin_is_broken() -> None:
     base = Description(
         python="3.11.9", problems={"scratch": "plugin scratch (vitbench 0.1.0), load: ImportError: gone"}
     )

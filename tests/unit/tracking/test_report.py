@@ -127,11 +127,11 @@ def test_a_wide_name_takes_the_columns_that_it_has_on_the_display(name: str) -> 
     assert cells[-1] == "tiny/net"
 
 
-def test_the_json_holds_everything_and_texts_leave_out_what_is_not_known() -> None:
-    # The json holds everything.
+def test_the_json_holds_everything() -> None:
     found = tracked(result(reasons=("one", "two", "three")), lacking("b", "no data", HOSTILE[0]), verdict="no data")
     assert msgspec.json.decode(as_json(found), type=Tracked) == found
 
-    # Where nothing was planned the conditions are left out.
+
+def test_where_nothing_was_planned_the_conditions_are_left_out() -> None:
     nothing = tracked(lacking("b", "no data", "none"), verdict="no data", machine="", device="", threads=0)
     assert "thread" not in as_text(nothing)

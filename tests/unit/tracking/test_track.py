@@ -44,12 +44,12 @@ def test_what_is_no_alarm_is_measured_once(finding: Finding, verdict: Comparison
     assert settled(in_turn(once), family=family) == (once, verdict, once.reasons)
 
 
-def test_an_alarm_counts_at_once_alone_and_among_several_when_it_comes_twice() -> None:
-    # A single alarm counts at once.
+def test_a_single_alarm_counts_at_once() -> None:
     alarm = comparison("slower", 0.9)
     assert settled(in_turn(alarm), family=1) == (alarm, "regressed", alarm.reasons)
 
-    # One of several alarms counts when it comes twice and the second figure is told.
+
+def test_one_of_several_alarms_counts_when_it_comes_twice_and_the_second_figure_is_told() -> None:
     first, second = comparison("slower", 0.8), comparison("slower", 0.9)
     found, verdict, reasons = settled(in_turn(first, second), family=2)
     assert (found, verdict) == (second, "regressed")

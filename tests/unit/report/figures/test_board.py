@@ -41,8 +41,7 @@ def test_models_are_rows_below_the_images_on_one_scale() -> None:
     assert [tile.pixels[0, 0, 0] for tile in shown if tile.pixels is not None] == [10, 200] * 3
 
 
-def test_of_several_steps_the_last_is_shown_and_of_other_kinds_none() -> None:
-    # Of several steps the last is shown.
+def test_of_several_steps_the_last_is_shown() -> None:
     steps = [replace(look(high), step=f"layer {high:.0f}") for high in (1.0, 2.0)]
     x = np.zeros(1, dtype=np.float32)
     curve = Points(title="p", x=x, y=x, x_label="x", y_label="y")
@@ -50,7 +49,8 @@ def test_of_several_steps_the_last_is_shown_and_of_other_kinds_none() -> None:
     assert found is not None
     assert found.row_labels == ("image", "a, layer 2", "b, layer 1")
 
-    # Figures of another kind and single models make no picture.
+
+def test_figures_of_another_kind_and_single_models_make_no_picture() -> None:
     x = np.zeros(1, dtype=np.float32)
     points = Points(title="p", x=x, y=x, x_label="x", y_label="y")
     bare = replace(look(1.0), tiles=look(1.0).tiles[:2], row_labels=(), scale=None)

@@ -23,20 +23,21 @@ def lightness(colours: np.ndarray) -> np.ndarray:
     return np.where(luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance)
 
 
-def test_a_scale_is_viridis_from_end_to_end() -> None:
-    # A scale ends in its end colours and values beyond it have them.
+def test_a_scale_ends_in_its_end_colours_and_values_beyond_it_have_them() -> None:
     found = coloured(np.array([-5.0, 0.0, 1.0, 9.0]), UNIT)
     assert found.tolist() == [[0x44, 0x01, 0x54]] * 2 + [[0xFD, 0xE7, 0x25]] * 2
     assert coloured(np.array([2]), UNIT).dtype == np.uint8  # of whole numbers, too
 
-    # The map is viridis.
+
+def test_the_map_is_viridis() -> None:
     mpl = pytest.importorskip("matplotlib")
     steps = np.linspace(0, 1, 256)
     theirs = 255 * np.asarray(mpl.colormaps["viridis"](steps))[:, :3]
     assert np.abs(coloured(steps, UNIT) - theirs).max() < 15
     assert gradient(UNIT).startswith("linear-gradient(to right,#440154,#482475,")
 
-    # Writing is white on what is dark.
+
+def test_writing_is_white_on_what_is_dark() -> None:
     assert [dark(colour) for colour in coloured(np.array([0.0, 0.3, 0.9, 1.0]), UNIT)] == [True, True, False, False]
 
 
@@ -51,8 +52,7 @@ def test_higher_values_are_lighter_and_a_diverging_scale_is_lightest_in_its_midd
     assert red == blue, "the middle has no hue"
 
 
-def test_values_over_an_image_are_mixed_with_its_grey_in_their_places() -> None:
-    # Values over an image are mixed with its grey.
+def test_values_over_an_image_are_mixed_with_its_grey() -> None:
     pixels = np.zeros((3, 2, 4), dtype=np.uint8)
     pixels[1] = 255  # green
     values = np.array([[0.0, 1.0]], dtype=np.float32)
@@ -64,7 +64,8 @@ def test_values_over_an_image_are_mixed_with_its_grey_in_their_places() -> None:
         expected = [round((1 - OPACITY) * round(grey) + OPACITY * channel) for channel in colour]
         assert np.abs(found[:, half].astype(int) - expected).max() <= 1
 
-    # Values finer than their image keep their places.
+
+def test_values_finer_than_their_image_keep_their_places() -> None:
     values = np.zeros((6, 5), dtype=np.float32)
     values[5, 4] = 1
     found = overlaid(np.full((1, 2, 2), 128, dtype=np.uint8), values, UNIT)
@@ -73,7 +74,8 @@ def test_values_over_an_image_are_mixed_with_its_grey_in_their_places() -> None:
     assert set(bright[0]) == {5}
     assert set(bright[1]) == {5}
 
-    # Enlarging mixes nothing.
+
+def test_enlarging_mixes_nothing() -> None:
     found = nearest(np.array([[1, 2], [3, 4]]), 4, 6)
     assert found.tolist() == [[1, 1, 1, 2, 2, 2]] * 2 + [[3, 3, 3, 4, 4, 4]] * 2
 

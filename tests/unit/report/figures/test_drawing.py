@@ -82,8 +82,7 @@ def points(series: tuple[str, ...] = ("head 1", "head 1", "head 2"), **fields: o
     return replace(made, **fields)
 
 
-def test_a_grid_has_its_texts_and_with_values_a_bar() -> None:
-    # A grid has its texts and its bar.
+def test_a_grid_has_its_texts_and_its_bar() -> None:
     shown = texts(drawn(grid())[1])
     for text in ("Where it looks, layer 3", "a cat", "image", "values", "left", "right", "Nothing is behind it."):
         assert text in shown, text
@@ -94,7 +93,8 @@ def test_a_grid_has_its_texts_and_with_values_a_bar() -> None:
         SCALE.label,
     ]
 
-    # A grid without values has no bar.
+
+def test_a_grid_without_values_has_no_bar() -> None:
     shown = texts(drawn(alone(Tile(pixels=np.zeros((1, 2, 2), np.uint8))))[1])
     assert shown == ["Where it looks, layer 3", "Nothing is behind it."]
 
@@ -139,26 +139,26 @@ def test_a_small_matrix_has_its_values_written_and_a_large_one_some_of_its_label
     assert "4899" not in shown
 
 
-def test_values_and_the_ends_of_the_bar_are_written() -> None:
-    # Values are written whole where all are.
+def test_values_are_written_whole_where_all_are() -> None:
     assert written(np.array([[1.0, 2000.0]])) == [["1", "2,000"]]
     assert written(np.array([[1.0, 0.125]])) == [["1.00", "0.12"]]
 
-    # An end of the bar says that values lie beyond it.
+
+def test_an_end_of_the_bar_says_that_values_lie_beyond_it() -> None:
     scale = Scale(label="v", low=-1, high=1, diverging=True)
     assert scale_ticks(scale, [np.array([-1.0000001, 1])]) == ("-1", "0", "1")
     assert scale_ticks(scale, [np.array([0.0]), np.array([-2.0, 2.0])]) == ("\u2264 -1", "0", "\u2265 1")
     assert scale_ticks(Scale(label="v", low=0, high=12345.6), [])[2] == "12,346"
 
 
-def test_points_name_their_series_and_axes_and_their_legend_meets_no_note() -> None:
-    # Points name their series and their axes.
+def test_points_name_their_series_and_their_axes() -> None:
     assert {"head 1", "head 2", "layer", "pixels", "Distance", "A note."} <= set(texts(drawn(points())[1]))
     shown = texts(drawn(points(series=(), lines=True))[1])
     assert {"layer", "pixels"} <= set(shown)
     assert "head 1" not in shown
 
-    # A legend and a note do not meet.
+
+def test_a_legend_and_a_note_do_not_meet() -> None:
     with drawing():
         canvas = draw_figure(points(note="A note that is as long as a line, which is what most notes are. " * 2))
         canvas.draw_without_rendering()
@@ -193,15 +193,15 @@ def test_any_text_is_text() -> None:
         assert {label, "$x_1$", "_hidden", "{{ 7 * 7 }} ${7} @x"} <= {text.strip() for text in texts(svg)}
 
 
-def test_words_shrink_and_lines_fit() -> None:
-    # Words shrink a little before they are broken.
+def test_words_shrink_a_little_before_they_are_broken() -> None:
     width = 0.9 * width_of("automobile", LABEL)
     size = size_for(["a cat", "an automobile"], LABEL, width)
     assert lines("an automobile", size, width, 2) == ["an", "automobile"]
     assert size_for(["cat"], LABEL, width) == LABEL
     assert size_for(["automobile" * 9], LABEL, width) == 0.75 * LABEL
 
-    # Lines fit and lose nothing but what has no room.
+
+def test_lines_fit_and_lose_nothing_but_what_has_no_room() -> None:
     text = "one two three four"
     width = width_of("one two", LABEL) + 0.01
     assert lines(text, LABEL, width, 3) == ["one two", "three", "four"]

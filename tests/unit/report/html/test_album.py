@@ -21,8 +21,7 @@ def answers(classes, confidence=None, labels=None) -> Answers:
     )
 
 
-def test_which_images_the_models_tell_apart():
-    # Images that one model or none has right are found baselines aside.
+def test_images_that_one_model_or_none_has_right_are_found_baselines_aside():
     first = answers([0, 1, 1, 1, 0], [0.9, 0.2, 0.3, 0.8, 0.4])
     second = answers([1, 0, 1, 2, 0], [0.5, 0.6, 0.9, 0.9, 0.4])
     chance = answers([0, 0, 0, 0, 0])
@@ -32,13 +31,13 @@ def test_which_images_the_models_tell_apart():
     assert (found.none, found.none_count) == ((3, 2), 2)  # of 3 the models are the surer
     assert found.places() == [0, 1, 2, 3]
 
-    # One model has mistakes alone.
+
+def test_one_model_has_mistakes_alone():
     found = choose([answers([1, 0])], [False], room=100)
     assert (found.mistakes, found.alone_count, found.none_count) == (((0,),), 0, 0)
 
 
-def test_the_places_are_shared_among_models_and_pairs():
-    # No model takes all places of what it alone has right.
+def test_no_model_takes_all_places_of_what_it_alone_has_right():
     able = np.ones(40, dtype=int)
     able[:30] = 0
     other = 1 - able
@@ -46,7 +45,8 @@ def test_the_places_are_shared_among_models_and_pairs():
     assert {model for _, model in found.alone[:2]} == {0, 1}
     assert (len(found.alone), found.alone_count) == (12, 40)
 
-    # Of each two models there is an image on which they differ.
+
+def test_of_each_two_models_there_is_an_image_on_which_they_differ():
     random = np.random.default_rng(1)
     said = [answers(random.integers(0, 2, 3000), random.random(3000)) for _ in range(5)]
     shown = choose(said, [False] * 5, room=100).places()
@@ -69,8 +69,7 @@ def of(said, row=0, name="m"):
     return Answerer(row=row, name=name, baseline=False, class_names=tuple("0123456789"), seeds=(said,))
 
 
-def test_images_come_from_the_first_cache_that_holds_them(tmp_path):
-    # The first cache that holds the images serves.
+def test_the_first_cache_that_holds_the_images_serves(tmp_path):
     there = pages.with_images(factories.data_info(), tmp_path, 20)
     model = of(answers([1, 1, 0], labels=[0, 1, 2]))
     found = album([model], [factories.data_info(), there], "test", images=True, room=100)
@@ -84,7 +83,8 @@ def test_images_come_from_the_first_cache_that_holds_them(tmp_path):
     assert private is not None
     assert (private.places, private.pixels, private.names, private.gone) == ((), (), (), False)
 
-    # Models that were judged on other images are left out.
+
+def test_models_that_were_judged_on_other_images_are_left_out():
     usual = [of(answers([1, 0, 1]), row) for row in (0, 2)]
     found = album([usual[0], of(answers([1, 0]), 1), usual[1]], [factories.data_info()], "test", images=True, room=100)
     assert found is not None

@@ -40,8 +40,7 @@ def test_each_cell_can_be_read() -> None:
     assert min(contrast(colour, readable(colour)) for colour in colours) >= 4.5
 
 
-def test_the_best_of_a_column_is_deepest_and_lineages_and_what_is_missing_are_told(tmp_path: Path) -> None:
-    # The best of a column is deepest and what is missing says why.
+def test_the_best_of_a_column_is_deepest_and_what_is_missing_says_why(tmp_path: Path) -> None:
     folder = made(tmp_path, {"p4": [300, 200, 250], "p8": [200, 300, 250], "late": [390, 390]})
     (view,) = board_views(load(folder).boards())
     by_name = {row.name: row for row in view.rows}
@@ -54,7 +53,8 @@ def test_the_best_of_a_column_is_deepest_and_lineages_and_what_is_missing_are_to
     assert view.diagram is None
     assert "needs three models" in view.no_diagram
 
-    # Lineages can be read without pointing.
+
+def test_lineages_can_be_read_without_pointing(tmp_path: Path) -> None:
     place = tmp_path / "place"
     parts: list[Any] = [
         quality(label, right(correct), data=msgspec.structs.replace(f.data_info(name), lineage=f"files of {name}"))

@@ -92,8 +92,7 @@ def test_every_chart_is_a_valid_specification(tmp_path, detailed):
         altair.LayerChart.from_dict(specification(chart), validate=True)
 
 
-def test_the_front_is_marked_and_named_and_invalid_figures_are_off_it(detailed):
-    # The front is marked and named.
+def test_the_front_is_marked_and_named(detailed):
     rows, _ = detailed(
         factories.quality("slow", 350),
         factories.speed("slow", 500.0),
@@ -108,7 +107,8 @@ def test_the_front_is_marked_and_named_and_invalid_figures_are_off_it(detailed):
     # Latency is better when it is lower: the same models, the other way round.
     assert drawn(rows)["latency"].text.index("fast (") < drawn(rows)["latency"].text.index("slow (")
 
-    # An invalid figure is shown off the front.
+
+def test_an_invalid_figure_is_shown_off_the_front(detailed):
     rows, _ = detailed(
         factories.quality("good", 340),
         factories.speed("good", 500.0),
@@ -121,8 +121,7 @@ def test_the_front_is_marked_and_named_and_invalid_figures_are_off_it(detailed):
     assert found == {"bad": ("invalid", False), "so-so": ("doubtful", True), "good": ("valid", True)}
 
 
-def test_intervals_are_in_the_units_of_the_table(detailed):
-    # Both intervals are in the units of the table.
+def test_both_intervals_are_in_the_units_of_the_table(detailed):
     rows, _ = detailed(
         factories.quality("a", 350), factories.speed("a", 500.0), factories.quality("b"), factories.speed("b")
     )
@@ -132,7 +131,8 @@ def test_intervals_are_in_the_units_of_the_table(detailed):
     [memory] = [each for each in points(drawn(rows)["latency"]) if each["model"] == "a"]
     assert memory["x"] == 4  # milliseconds
 
-    # Bars of speed are of the ratio and the text says so.
+
+def test_bars_of_speed_are_of_the_ratio_and_the_text_says_so(detailed):
     references = (900.0, 1500.0, 900.0)
     records = [factories.relative_speed("a", (1.96, 2.0, 2.04), references)]
     records.append(factories.relative_speed("b", (1.0, 1.0, 1.0), references))
@@ -148,8 +148,7 @@ def test_intervals_are_in_the_units_of_the_table(detailed):
     assert "reference network" not in drawn(raw)["throughput"].text
 
 
-def test_baselines_and_a_wide_range_change_the_axes(detailed):
-    # A baseline is a level where it is near and a word where not.
+def test_a_baseline_is_a_level_where_it_is_near_and_a_word_where_not(detailed):
     rows, _ = detailed(
         factories.quality("a", 350),
         factories.speed("a", 500.0),
@@ -163,7 +162,8 @@ def test_baselines_and_a_wide_range_change_the_axes(detailed):
     assert chart.data["levels"]["model"] == ["near"]
     assert chart.text.endswith("Not in the picture: untimed (no throughput), chance (10.0 %).")
 
-    # An axis over a wide range is logarithmic.
+
+def test_an_axis_over_a_wide_range_is_logarithmic(detailed):
     def words(fastest):
         rows, _ = detailed(
             factories.quality("a", 350),
@@ -178,8 +178,7 @@ def test_baselines_and_a_wide_range_change_the_axes(detailed):
     assert (words(201.0)["scale"], words(201.0)["zero"]) == ("log", None)
 
 
-def test_of_many_points_some_are_labelled_with_the_ends_of_the_front(detailed):
-    # Of many points only the front is labelled and labels stay inside.
+def test_of_many_points_only_the_front_is_labelled_and_labels_stay_inside(detailed):
     def labels(count):
         rows, _ = detailed(
             *(
@@ -195,7 +194,8 @@ def test_of_many_points_some_are_labelled_with_the_ends_of_the_front(detailed):
     assert [point["model"] for point in many if point["labelled"]] == [f"m{MOST_LABELS}"]
     assert {point["model"]: point["leftwards"] for point in many} == {f"m{i:02}": i > 9 for i in range(MOST_LABELS + 1)}
 
-    # Of a long front some points are labelled with its ends.
+
+def test_of_a_long_front_some_points_are_labelled_with_its_ends(detailed):
     rows, _ = detailed(
         *(
             each
@@ -246,8 +246,7 @@ def test_all_trainings_share_a_chart_with_a_choice_of_what_is_drawn():
     assert points["loss"] == [None, None, None, 2]
 
 
-def test_many_trainings_are_thinned_and_others_are_not_named():
-    # Models beyond those that can be told apart are others.
+def test_models_beyond_those_that_can_be_told_apart_are_others():
     two = Curve(seed=1, points=({"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}))
     many = [(f"m{i:02}", [curve(0, loss=1.0), two]) for i in range(MOST_NAMED + 2)]
     assert curves_chart([(name, some[:1]) for name, some in many]) is None, "of one epoch there is no line"
@@ -259,7 +258,8 @@ def test_many_trainings_are_thinned_and_others_are_not_named():
     assert len(set(looks)) == len(looks) == MOST_NAMED + 1
     assert chart.text.endswith(f", and {MOST_NAMED + 2 - 10} more.")
 
-    # Long trainings of many models are thinned and keep their ends.
+
+def test_long_trainings_of_many_models_are_thinned_and_keep_their_ends():
     points = tuple({"epoch": float(e), "loss": 1.0} for e in range(200))
     few = curves_chart([("a", [Curve(seed=0, points=points)])])
     many = curves_chart([(str(i), [Curve(seed=0, points=points)]) for i in range(400)])
@@ -295,8 +295,7 @@ def curve(seed: int, **values: float) -> Curve:
     return Curve(seed=seed, points=({"epoch": 1.0, **values},))
 
 
-def test_confusion_is_a_matrix_or_of_many_classes_a_list(tmp_path, detailed):
-    # Confusion in words names the worst.
+def test_confusion_in_words_names_the_worst(tmp_path, detailed):
     record = factories.quality("a", seed=0)
     pages.save(tmp_path / f"{record.key}.npz", [0, 0, 0, 1, 2, 2], [0, 1, 1, 1, 0, 2])
     _, [detail] = detailed(record)
@@ -307,7 +306,8 @@ def test_confusion_is_a_matrix_or_of_many_classes_a_list(tmp_path, detailed):
     assert chart is not None
     assert chart.data["points"] == {"true": (0, 0, 1, 2, 2), "predicted": (0, 1, 1, 0, 2), "images": (1, 2, 1, 1, 1)}
 
-    # Of many classes there is a list in place of the matrix.
+
+def test_of_many_classes_there_is_a_list_in_place_of_the_matrix(tmp_path, detailed):
     data = factories.data_info(num_classes=25)
     record = factories.quality("a", data=data)
     pages.save(tmp_path / f"{record.key}.npz", np.arange(25), np.where(np.arange(25) == 3, 7, np.arange(25)))
@@ -318,8 +318,7 @@ def test_confusion_is_a_matrix_or_of_many_classes_a_list(tmp_path, detailed):
     assert shown.mistakes.startswith("1 of 25 predictions are wrong")
 
 
-def test_calibration_and_latency_in_words(tmp_path, detailed):
-    # Calibration tells of the fullest bin.
+def test_calibration_tells_of_the_fullest_bin(tmp_path, detailed):
     record = factories.quality("a")
     pages.save(tmp_path / f"{record.key}.npz", [0] * 5, [0, 0, 0, 1, 0], [0.95, 0.95, 0.95, 0.95, 0.4])
     _, [detail] = detailed(record)
@@ -328,7 +327,8 @@ def test_calibration_and_latency_in_words(tmp_path, detailed):
     assert "93% to 100%, holds 4 predictions: mean confidence 95.0%, accuracy 75.0%" in chart.text
     assert chart.data["points"]["accuracy"] == [1, 0.75]
 
-    # Latency says what it leaves out.
+
+def test_latency_says_what_it_leaves_out(tmp_path, detailed):
     [row], [detail] = detailed(pages.model(tmp_path, "a", 340, 1000.0))
     chart = latency_chart(detail, row)
     assert chart is not None
@@ -336,7 +336,8 @@ def test_calibration_and_latency_in_words(tmp_path, detailed):
     assert "99% of the calls; 18 took longer, up to " in chart.text
     assert sum(chart.data["points"]["samples"]) == 1782
 
-    # What is not measured has no chart.
+
+def test_what_is_not_measured_has_no_chart(detailed):
     [row], [detail] = detailed(factories.quality("b"))
     assert panel(row, "b", detail, "1", "top1").charts == ()
 
@@ -355,7 +356,8 @@ def test_a_panel_gives_every_figure_with_its_reasons(detailed):
     assert lines["throughput"].interval == "980 to 1,030 (range)"
     assert lines["top1"].verdict == "valid"
 
-    # A panel gives the ratio with its interval and what was measured.
+
+def test_a_panel_gives_the_ratio_with_its_interval_and_what_was_measured(detailed):
     record = factories.relative_speed("a", (1.96, 2.0, 2.04), (900.0, 1000.0, 1100.0))
     [row], [detail] = detailed(record)
     ratio = record.measurements[0].ratio

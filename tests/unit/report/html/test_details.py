@@ -50,27 +50,27 @@ def test_seeds_are_one_row_with_a_curve_each_and_summed_predictions(tmp_path, st
     assert "--seed 0 --seed 3" in row.reproduction.command
 
 
-def test_curves_are_thinned_and_a_training_that_names_no_epoch_has_its_places(tmp_path, store):
-    # A row of a training that names no epoch is that of its place.
+def test_a_row_of_a_training_that_names_no_epoch_is_that_of_its_place(store):
     curve = ({"loss": 2.0}, {"epoch": 7.0, "loss": 1.0})
     [found] = only([msgspec.structs.replace(factories.quality(), curve=curve)], store).curves
     assert found.points == ({"epoch": 1.0, "loss": 2.0}, curve[1])
 
-    # A long curve is thinned but keeps its ends.
+
+def test_a_long_curve_is_thinned_but_keeps_its_ends(tmp_path, store):
     row = only(pages.model(tmp_path, "vit", 340, 900.0, epochs=1001), store)
     epochs = [point["epoch"] for point in row.curves[0].points]
     assert (epochs[0], epochs[-1]) == (1, 1001)
     assert MOST_POINTS / 2 < len(epochs) <= MOST_POINTS + 1
 
 
-def test_latencies_and_evidence_are_of_all_processes(tmp_path, store):
-    # Latencies are milliseconds of all processes.
+def test_latencies_are_milliseconds_of_all_processes(tmp_path, store):
     row = only(pages.model(tmp_path, "vit", 340, 1000.0), store)
     assert row.latency is not None
     assert row.latency.samples == 1800
     assert 1 < row.latency.edges[0] < 2 < row.latency.edges[-1] < 4  # the median is 2 ms
 
-    # Evidence is a range over processes.
+
+def test_evidence_is_a_range_over_processes(store):
     record = msgspec.structs.replace(
         factories.speed()[0],
         evidence=({"load": 1.0}, {"load": 3.0, "clock_mhz": 2000.0}, {"load": 2.0}),
@@ -84,15 +84,15 @@ def test_latencies_and_evidence_are_of_all_processes(tmp_path, store):
     assert cell.name == "inference, batch 1"
 
 
-def test_the_code_behind_a_row_is_told(tmp_path, store):
-    # Cells of different code are rows of their own that tell it.
+def test_cells_of_different_code_are_rows_of_their_own_that_tell_it(store):
     records = [factories.quality(code="aaaa", seed=0), factories.quality(code="bbbb", seed=1)]
     _, details = pages.board_of(records, store)
     origins = [row.origins["model"] for row in details.rows]
     assert [[origin.code_hash for origin in each] for each in origins] == [["aaaa"], ["bbbb"]]
     assert all(isinstance(origin, PluginOrigin) for each in origins for origin in each)
 
-    # Metrics that are not vitbenchs own are told.
+
+def test_metrics_that_are_not_vitbenchs_own_are_told(store):
     own, foreign = (
         PluginOrigin(plugin=name, distribution=name, version="1", code_hash="c0de") for name in ("vitbench", "other")
     )
@@ -100,7 +100,8 @@ def test_the_code_behind_a_row_is_told(tmp_path, store):
     assert "metrics" not in only([msgspec.structs.replace(record, measured_by=(own,))], store).origins
     assert only([msgspec.structs.replace(record, measured_by=(own, foreign))], store).origins["metrics"] == (foreign,)
 
-    # The code of a teacher is told.
+
+def test_the_code_of_a_teacher_is_told(store):
     teacher = PluginOrigin(plugin="zoo", distribution="zoo", version="1", code_hash="c0de")
     record = factories.quality()
     assert "other models" not in only([record], store).origins
@@ -109,13 +110,13 @@ def test_the_code_behind_a_row_is_told(tmp_path, store):
     assert only([msgspec.structs.replace(record, planned=planned)], store).origins["other models"] == (teacher,)
 
 
-def test_settings_are_those_of_the_newest_cell_and_speed_alone_has_a_row(tmp_path, store):
-    # Settings are those of the newest cell.
+def test_settings_are_those_of_the_newest_cell(store):
     old = msgspec.structs.replace(factories.quality(seed=0), started=1.0, splits={"test": 1})
     new = msgspec.structs.replace(factories.quality(seed=1), started=2.0, splits={"test": 2})
     assert only([new, old], store).main.splits == {"test": 2}
 
-    # Speed without a data set has a row of its own.
+
+def test_speed_without_a_data_set_has_a_row_of_its_own(store):
     row = only(factories.speed(), store)
     assert (row.curves, row.confusion, row.class_names) == ((), None, ())
     assert isinstance(row.main.planned.cell, SpeedCell)

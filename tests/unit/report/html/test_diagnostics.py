@@ -50,19 +50,20 @@ def test_of_many_classes_the_most_frequent_mistakes_are_kept():
     assert len(found.counts) == MOST_PAIRS
     assert found.wrong == sum(range(classes))
 
-    # The largest matrix is kept whole.
+
+def test_the_largest_matrix_is_kept_whole():
     labels = np.arange(MOST_CLASSES)
     assert confusion([top_one(labels, labels)], MOST_CLASSES).whole
 
 
-def test_bins_are_closed_on_the_right_and_agree_with_the_metric_of_calibration():
-    # Bins are closed on the right and empty ones left out.
+def test_bins_are_closed_on_the_right_and_empty_ones_left_out():
     edge = 1 / CALIBRATION_BINS
     found = calibration([top_one([0, 0, 0], [0, 1, 0], [edge, edge + 1e-9, 1.0])])
     assert [(round(b.low * CALIBRATION_BINS), b.images) for b in found] == [(0, 1), (1, 1), (CALIBRATION_BINS - 1, 1)]
     assert [b.accuracy for b in found] == [1.0, 0.0, 1.0]
 
-    # Bins agree with the metric of calibration.
+
+def test_bins_agree_with_the_metric_of_calibration():
     random = np.random.default_rng(0)
     labels, classes = random.integers(3, size=500), random.integers(3, size=500)
     confidence = random.beta(3, 2, 500).astype(np.float32)
@@ -82,15 +83,15 @@ def test_bins_are_closed_on_the_right_and_agree_with_the_metric_of_calibration()
     assert sum(b.images * abs(b.accuracy - b.confidence) for b in bins) / 500 == pytest.approx(expected.value)
 
 
-def test_intervals_of_bins_are_those_of_one_seeds_images():
-    # More seeds do not make the intervals narrower.
+def test_more_seeds_do_not_make_the_intervals_narrower():
     one = top_one([0] * 20, [0] * 15 + [1] * 5)
     [alone], [twice] = calibration([one]), calibration([one, one])
     assert (alone.accuracy_low, alone.accuracy_high) == wilson(15, 20)
     assert (twice.accuracy_low, twice.accuracy_high) == wilson(15, 20)
     assert twice.images == 40
 
-    # A bin that only one of several seeds fills has an interval.
+
+def test_a_bin_that_only_one_of_several_seeds_fills_has_an_interval():
     found = calibration([top_one([0], [0], [0.5]), top_one([0], [0], [0.9]), top_one([0], [0], [0.9])])
     assert [(b.accuracy_low, b.accuracy_high) for b in found] == [wilson(1, 1)] * 2
 
@@ -107,13 +108,15 @@ def test_a_histogram_holds_every_sample_or_counts_it_beyond():
     inside = np.sort(samples.ravel())[:-15]
     assert list(found.counts) == np.histogram(inside, bins=found.edges)[0].tolist()
 
-    # Equal samples are one bar.
+
+def test_equal_samples_are_one_bar():
     found = histogram([[2.0, 2.0], [2.0]])
     assert found is not None
     assert found.counts == (3,)
     assert found.edges[0] == 2.0 < found.edges[1]
 
-    # Of samples that are close together those beyond are beyond the last edge.
+
+def test_of_samples_that_are_close_together_those_beyond_are_beyond_the_last_edge():
     found = histogram([[1 + i / 20_000 for i in range(100)] + [1.008]])
     assert found is not None
     assert found.beyond == 1

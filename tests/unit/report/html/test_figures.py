@@ -115,8 +115,7 @@ def test_tiles_show_their_images_and_over_them_the_colours_of_their_values() -> 
     assert "rows image, head 1, head 2; columns image 0, image 1, image 2; share from 0 to 1." in step.text
 
 
-def test_tiles_of_several_shapes_stand_in_one_grid_and_large_ones_are_shrunk() -> None:
-    # Tiles of several shapes stand in one grid.
+def test_tiles_of_several_shapes_stand_in_one_grid() -> None:
     tiles = (Tile(pixels=image(0)), None, Tile(pixels=image(1)[:1, :4]), Tile(values=random(2, 3)))
     found = of(("f", (Grid(title="t", tiles=tiles, columns=3, scale=SCALE),)))
     [step] = found.figures[0].steps
@@ -125,7 +124,8 @@ def test_tiles_of_several_shapes_stand_in_one_grid_and_large_ones_are_shrunk() -
     assert (square.aspect, flat.aspect, bare.aspect) == ("", "8 / 4", "3 / 2")
     assert np.array_equal(stored(found, flat.image), image(1)[:1, :4].repeat(3, axis=0).transpose(1, 2, 0))
 
-    # Large images are shrunk.
+
+def test_large_images_are_shrunk() -> None:
     large = Tile(pixels=np.full((3, 300, 150), 99, dtype=np.uint8))
     found = of(("f", (Grid(title="t", tiles=(large,), columns=1),)))
     tile = found.figures[0].steps[0].rows[0][0]
@@ -135,8 +135,7 @@ def test_tiles_of_several_shapes_stand_in_one_grid_and_large_ones_are_shrunk() -
     assert np.abs(shown.astype(int) - 99).max() < 4
 
 
-def test_a_figure_that_does_not_fit_has_evenly_spaced_steps_and_shows_its_last_first() -> None:
-    # A figure that does not fit has evenly spaced steps and its last.
+def test_a_figure_that_does_not_fit_has_evenly_spaced_steps_and_its_last() -> None:
     steps = tuple(layer(number) for number in range(1, 10))
     size = len(of(("attention", steps[:1])).style) + 3000
     found = of(("attention", steps), ("confusion", (confusion(3),)), most=3 * size)
@@ -149,7 +148,8 @@ def test_a_figure_that_does_not_fit_has_evenly_spaced_steps_and_shows_its_last_f
     assert attention.left_out[0].file == "vit-attention-layer-2-key of a.png"
     assert of(("attention", steps), most=0).figures[0].steps == ()
 
-    # The last step is shown first and what is no step only where all steps have room.
+
+def test_the_last_step_is_shown_first_and_what_is_no_step_only_where_all_steps_have_room() -> None:
     pictures = (layer(1), layer(2), confusion(3))
     [attention] = of(("attention", pictures)).figures
     assert ([step.step for step in attention.steps], attention.first) == (["layer 1", "layer 2", ""], 1)
@@ -219,8 +219,7 @@ def test_without_matplotlib_the_page_says_what_draws_the_rest(monkeypatch: pytes
     assert "`vitbench explain` draws it: layer" in text
 
 
-def test_points_are_a_chart_and_a_matrix_is_a_table_or_an_image() -> None:
-    # Points are a chart told in words.
+def test_points_are_a_chart_told_in_words() -> None:
     [step] = of(("distance", (distance(),))).figures[0].steps
     assert step.chart.kind == "series"
     assert step.text == "pixels over layer: a 1 to 2; b 1 to 2."
@@ -232,7 +231,8 @@ def test_points_are_a_chart_and_a_matrix_is_a_table_or_an_image() -> None:
     [step] = of(("d", (distance(x=np.array([1, 1.5, 1, 2], dtype=np.float32)),))).figures[0].steps
     assert step.chart.words["step"] is None
 
-    # A small matrix is a table and a large one an image.
+
+def test_a_small_matrix_is_a_table_and_a_large_one_an_image() -> None:
     found = of(("a", (confusion(3),)), ("b", (confusion(21),)))
     (small,), (large,) = (figure.steps for figure in found.figures)
     assert [len(line) for line in small.values] == [3, 3, 3]

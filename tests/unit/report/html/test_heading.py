@@ -17,7 +17,8 @@ def test_suite_data_date_and_machine_of_the_runs_are_told(tmp_path):
         "machine": factories.MACHINE,
     }
 
-    # A run without a suite says so.
+
+def test_a_run_without_a_suite_says_so(tmp_path):
     place = tmp_path / "place"
     _, details = pages.board_of([factories.quality()], pages.FakeStore(place, suite=""))
     assert heading(details)["suite"] == "none, models and datasets were named"

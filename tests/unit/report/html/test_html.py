@@ -102,8 +102,7 @@ def test_a_page_has_the_table_the_summary_and_what_is_behind_it(tmp_path, render
     assert len(page.attributes("details")) == 2 + 3  # panels; columns, suite, licences
 
 
-def test_the_page_is_read_without_scripts_by_its_sections(tmp_path, render):
-    # The table is read without scripts.
+def test_the_table_is_read_without_scripts(tmp_path, render):
     page = Reader(render(pages.model(tmp_path, "vit", 350, 500.0)))
     assert {head["scope"] for head in page.attributes("th")} == {"col", "row"}
     assert len(page.attributes("caption")) == len(page.attributes("table"))
@@ -112,7 +111,8 @@ def test_the_page_is_read_without_scripts_by_its_sections(tmp_path, render):
     assert "hidden" in toolbar
     assert {tag for tag, _ in page.elements} >= {"header", "main", "footer", "h1", "h2"}
 
-    # Each condition has a section and a choice.
+
+def test_each_condition_has_a_section_and_a_choice(render):
     page = Reader(
         render(
             factories.quality("a"),
@@ -125,15 +125,15 @@ def test_the_page_is_read_without_scripts_by_its_sections(tmp_path, render):
     assert [each["value"] for each in page.attributes("option")] == ["", *sections]
 
 
-def test_a_page_without_rows_says_so_and_lists_what_is_planned(render):
-    # A page without rows says so.
+def test_a_page_without_rows_says_so(render):
     page = Reader(render(factories.record(factories.quality_cell("a"), status="failed", reason="it broke")))
     assert "No results yet." in page.text
     assert "it broke" in page.text
     assert page.attributes("option") == []
     assert Reader(render()).text.startswith("no results - vitbench leaderboard")
 
-    # Planned cells are listed.
+
+def test_planned_cells_are_listed(render):
     assert "not started" in Reader(render(factories.quality("a"), pending=[factories.quality_cell("b")])).text
 
 
@@ -198,21 +198,22 @@ def test_equal_results_make_equal_pages(tmp_path, render):
     assert render(*records) == render(*records)
 
 
-def test_a_figure_that_is_no_number_breaks_no_page_and_is_not_called_invalid(render):
-    # A nan in a curve makes no broken page.
+def test_a_nan_in_a_curve_makes_no_broken_page(render):
     record = msgspec.structs.replace(factories.quality("a"), curve=({"loss": float("nan")}, {"loss": float("inf")}))
     text = render(record)
     assert "Training loss at the end: a inf." in text
     assert "NaN" not in re.findall(r'id="data">(.*?)</script>', text, flags=re.DOTALL)[0]
 
-    # A figure that could not be had is not called invalid.
+
+def test_a_figure_that_could_not_be_had_is_not_called_invalid(render):
     lacking = factories.measurement("energy_per_image", None, unit="J", verdict="invalid", reasons=["no counter"])
     record = factories.record(factories.speed_cell("a"), [lacking])
     text = Reader(render(factories.quality("a"), record)).text
     assert "not available: no counter" in text
     assert "invalid: no counter" not in text
 
-    # Not a number is no json.
+
+def test_not_a_number_is_no_json():
     with pytest.raises(ValueError, match="JSON"):
         json_text(float("nan"))
 

@@ -18,38 +18,41 @@ def column(rows, key):
     return found
 
 
-def test_what_is_ranked_by_comes_first_with_its_interval_and_spread():
-    # The ranking metric comes first with its interval.
+def test_the_ranking_metric_comes_first_with_its_interval():
     rows = rows_of(factories.quality(), factories.speed())
     assert [each.key for each in columns(rows, "top1")][:3] == ["top1", "top1_interval", "throughput"]
     assert [each.key for each in columns(rows, "throughput")][:2] == ["throughput", "throughput_interval"]
 
-    # Several seeds have their spread.
+
+def test_several_seeds_have_their_spread():
     rows = rows_of(*(factories.quality(correct=340 + seed, seed=seed) for seed in range(2)))
     assert [each.key for each in columns(rows, "top1")][:3] == ["top1", "top1_interval", "top1_sd"]
     [cell] = column(rows, "top1_sd").cells
     assert float(cell.order) == pytest.approx(0.5**0.5 / 360)
 
-    # A metric without interval has no column for it.
+
+def test_a_metric_without_interval_has_no_column_for_it():
     rows = rows_of(factories.quality())
     assert [each.key for each in columns(rows, "train_seconds")][:2] == ["train_seconds", "top1"]
 
-    # A metric without interval keeps its spread over seeds.
+
+def test_a_metric_without_interval_keeps_its_spread_over_seeds():
     rows = rows_of(*(factories.quality(seed=seed) for seed in range(2)))
     assert [each.key for each in columns(rows, "train_seconds")][:3] == ["train_seconds", "train_seconds_sd", "top1"]
 
-    # A metric that no row has gives no column.
+
+def test_a_metric_that_no_row_has_gives_no_column():
     rows = rows_of(factories.quality())
     assert "ece" not in [each.key for each in columns(rows, "ece")]
 
 
-def test_which_columns_are_shown_at_first():
-    # A phone shows what is ranked by and the speeds.
+def test_a_phone_shows_what_is_ranked_by_and_the_speeds():
     rows = rows_of(factories.quality(), factories.speed())
     assert {each.key for each in columns(rows, "top1") if each.narrow} == {"top1", "throughput", "latency_p50"}
     assert {each.key for each in columns(rows, "params") if each.narrow} == {"params", "throughput", "latency_p50"}
 
-    # What the other formats leave out is hidden at first.
+
+def test_what_the_other_formats_leave_out_is_hidden_at_first():
     rows = rows_of(factories.quality(), factories.speed())
     hidden = {each.key for each in columns(rows, "top1") if each.detail}
     assert {"latency_p95", "train_seconds", "nll"} <= hidden
@@ -75,8 +78,7 @@ def test_a_figure_that_is_missing_or_could_not_be_had_has_no_order():
     assert [cell.verdict for cell in cells[:2]] == ["valid", "invalid"]
 
 
-def test_intervals_are_drawn_to_the_scale_of_the_models_and_of_baselines_among_them():
-    # Intervals are drawn to the scale of the models.
+def test_intervals_are_drawn_to_the_scale_of_the_models():
     rows = rows_of(
         factories.quality("best", 350), factories.quality("worst", 330), factories.quality("chance", 36, baseline=True)
     )
@@ -86,7 +88,8 @@ def test_intervals_are_drawn_to_the_scale_of_the_models_and_of_baselines_among_t
     assert best[0] < best[1] < best[2]
     assert chance is None  # a baseline so far below would press the others together
 
-    # A baseline among the models widens the scale.
+
+def test_a_baseline_among_the_models_widens_the_scale():
     rows = rows_of(
         factories.quality("a", 340), factories.quality("b", 335), factories.quality("knn", 341, baseline=True)
     )
@@ -95,8 +98,7 @@ def test_intervals_are_drawn_to_the_scale_of_the_models_and_of_baselines_among_t
     assert best[2] < 100
 
 
-def test_a_ratio_has_half_its_interval_and_a_measured_range_does_not_stand_beside_it():
-    # A ratio to the reference network has half its interval and a strip.
+def test_a_ratio_to_the_reference_network_has_half_its_interval_and_a_strip():
     rows = build(
         [factories.relative_speed("a", (1.98, 2.0, 2.02)), factories.relative_speed("b", (1.0, 1.0, 1.0))],
         [],
@@ -110,7 +112,8 @@ def test_a_ratio_has_half_its_interval_and_a_measured_range_does_not_stand_besid
     assert [float(cell.order) for cell in found.cells] == pytest.approx([half, 0.0]), "it is sorted by what it shows"
     assert found.better == "lower"
 
-    # A measured range does not stand among intervals of ratios.
+
+def test_a_measured_range_does_not_stand_among_intervals_of_ratios():
     values = (99.0, 100.0, 101.0)
     plain = factories.measurement("throughput", 100.0, unit="images/s", low=99.0, high=101.0, n=3, processes=values)
     records = [factories.relative_speed("a", (1.98, 2.0, 2.02)), factories.record(factories.speed_cell("b"), [plain])]

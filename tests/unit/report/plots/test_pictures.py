@@ -55,8 +55,7 @@ def usual() -> dict[str, bytes]:
     return pictures(*some())
 
 
-def test_the_pictures_have_their_parts(usual):
-    # The pareto picture has its parts.
+def test_the_pareto_picture_has_its_parts(usual):
     assert sorted(usual) == ["curves.png", "curves.svg", "pareto.png", "pareto.svg"]
     shown = texts(usual["pareto.svg"])
     for text in (
@@ -66,7 +65,8 @@ def test_the_pictures_have_their_parts(usual):
     ):
         assert text in shown, text
 
-    # The curves name each model and its seeds and no baseline.
+
+def test_the_curves_name_each_model_and_its_seeds_and_no_baseline(usual):
     shown = texts(usual["curves.svg"])
     assert [text for text in shown if text.startswith(("vit", "resnet", "bad", "knn"))] == [
         *("vit (2 seeds)", "resnet", "bad"),
@@ -74,7 +74,8 @@ def test_the_pictures_have_their_parts(usual):
     assert {"digits", "epoch", "training loss", "validation accuracy (%)"} <= set(shown)
     assert "seconds of training" not in shown
 
-    # Png files are pictures of a useful size.
+
+def test_png_files_are_pictures_of_a_useful_size(usual):
     for name, content in usual.items():
         if name.endswith(".png"):
             assert min(Image.open(io.BytesIO(content)).size) > 600
@@ -152,13 +153,13 @@ def test_each_table_has_its_pictures_and_curves_are_drawn_once():
     ]
 
 
-def test_without_a_figure_or_matplotlib_there_is_no_picture(monkeypatch):
-    # No figure no picture.
+def test_no_figure_no_picture():
     assert pictures() == {}
     assert pictures(f.quality("a")) == {}
     assert sorted(pictures(f.quality("a"), *f.speed("a"), rank_by="throughput")) == []
 
-    # Without matplotlib the extra is named.
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UnusableError, match=r'pip install "vitbench\[plots\]"'):
         pictures(*some())

@@ -155,7 +155,7 @@ def _fetch_resnet34() -> dict[str, Tensor]:
     except OSError as error:  # what huggingface_hub raises for a missing network, host or file
         raise UnusableError(
             f"the stem's pretrained weights (timm/{STEM_WEIGHTS}) could not be fetched from the Hugging Face hub; "
-            "give checkpoint=PATH of a ResNet-34 or pretrained=false"
+            "set checkpoint=PATH (a ResNet-34) or pretrained=false"
         ) from error
 
 

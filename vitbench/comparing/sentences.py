@@ -214,7 +214,7 @@ def _resolving(style: MetricStyle, paired: PairedDifference) -> Iterator[str]:
         return
     smallest = threshold_in_words(style, paired.resolvable)
     if paired.of_seeds is None:
-        words = f"{images} resolve gaps from {smallest} between models that disagree this often"
+        words = f"{images} resolve gaps of {smallest} or more between models that disagree this often"
         if paired.needed and paired.needed > paired.images:
             words += f"; a true gap of the size seen would take about {_about(paired.needed)} images"
             words += " to be detected in nearly 80 % of cases"
@@ -222,7 +222,7 @@ def _resolving(style: MetricStyle, paired: PairedDifference) -> Iterator[str]:
         return
     share = threshold_in_words(style, paired.of_seeds)
     more = "more seeds" if 2 * paired.of_seeds**2 > paired.resolvable**2 else "a larger test set"
-    yield f"{images} and seeds resolve gaps from {smallest} (the seeds alone: {share}); {more} would help most."
+    yield f"{images} and seeds resolve gaps of {smallest} or more (the seeds alone: {share}); {more} would help most."
 
 
 def _about(count: int) -> str:

@@ -105,13 +105,17 @@ def stored_speed(
         if own.verdict == "invalid":
             return ratio, "not resolved", f"{metric} of {side} is invalid: {_first(own.reasons)}"
     if apart and None in (one.between, other.between):
-        return ratio, "not resolved", f"{metric}: not measured in turn, and how far two occasions differ is not known"
+        return (
+            ratio,
+            "not resolved",
+            f"{metric}: not measured in turn, and it is not known how much two occasions differ",
+        )
     if tell_p(one, other, threshold) <= LEVEL / together:
         # Times are turned round: half the time is twice the speed.
         faster = (ratio.value > 1) == (both[0].better == "higher")
         return ratio, "better" if faster else "worse", ""
-    corrected = f", corrected over {together} figures," if together > 1 else ""
-    words = f"{metric}: the interval{corrected} does not lie beyond the {threshold:.1%} that do not matter"
+    corrected = f", corrected over {together} numbers," if together > 1 else ""
+    words = f"{metric}: the interval{corrected} does not exclude differences below the threshold of {threshold:.1%}"
     return ratio, "not resolved", words
 
 

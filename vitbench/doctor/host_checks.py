@@ -141,13 +141,15 @@ def neighbours_check(shares: Mapping[str, float], *, load: float, usable: int, p
     """
     total = sum(shares.values())
     named = [f"{name} {share:.0%}" for name, share in list(shares.items())[:BUSIEST] if share >= 0.01]
-    found = f"they take {total:.0%} of one core"
+    found = f"they use {total:.0%} of one core"
     if named:
         found += f": {', '.join(named)}"
     found += f"; load average {load:.1f} on {processors} core{'s' if processors != 1 else ''}"
     busy = total > OTHERS_WARNING * usable
     advice = (
-        "Stop them, or wait until they end." if busy else "Wait a minute or two for it to fall, then run this again."
+        "Stop them, or wait for them to finish."
+        if busy
+        else "Wait a minute or two for it to fall, then run this again."
     )
     return judged("other processes", not busy and load <= processors + LOAD_MARGIN, found, advice)
 

@@ -171,8 +171,8 @@ def _gap(gap: Gap) -> str:
     else:
         # A gap cannot exceed the share of images on which the two differ.
         possible = gap.smallest <= gap.disagreement
-        words = f"{gap.images:,} test images resolve gaps from {_points(gap.smallest)}"
-        words += f", {basis}" if possible else ", and smaller ones never"
+        words = f"{gap.images:,} test images resolve gaps of {_points(gap.smallest)} or more"
+        words += f", {basis}" if possible else ", never smaller ones"
     finer = [each for each in gap.needed if gap.smallest is None or each < gap.smallest]
     if not finer:
         return f"{words}."

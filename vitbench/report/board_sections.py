@@ -150,9 +150,10 @@ def board_notes(board: Board) -> list[str]:
     if board.pairs:
         apart = sum(pair.different for pair in board.pairs)
         notes.append(
-            "A rank may be a range, from 1 + the models that are significantly better to all but those significantly "
-            f"worse (paired bootstrap over images within datasets and over seeds, 5 % over {len(board.pairs)} "
-            f"pair{'s' if len(board.pairs) != 1 else ''} by Holm): {apart} of {len(board.pairs)} told apart."
+            "Ranks are ranges: a model is below the models that are significantly better and above those that are "
+            "significantly worse (paired bootstrap over images within datasets and over seeds, 5 % over "
+            f"{len(board.pairs)} pair{'s' if len(board.pairs) != 1 else ''}, Holm): "
+            f"{apart} of {len(board.pairs)} told apart."
         )
         notes += _lead(board)
     elif len(scored) > 1 and board.condition.partial:

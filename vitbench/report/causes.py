@@ -32,7 +32,7 @@ SHARED: tuple[Cause, ...] = (
     _cause("there were more threads than usable cores", r"^\d+ threads on "),
     _cause("a quota stopped the processes", "the quota stopped the process"),
     _cause(
-        "other processes held the processors; `vitbench doctor` says which",
+        "other processes were using the processors; `vitbench doctor` says which",
         "had the processor ",
         "^load average ",
         "^the host's threads waited ",

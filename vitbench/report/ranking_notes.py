@@ -12,7 +12,7 @@ from vitbench.report.metric_styles import in_words, style_of, threshold_in_words
 
 __all__ = ["one_seed", "ranking_notes", "reference_note"]
 
-_APART = "they were not measured in turn, and how far two occasions differ is not known"
+_APART = "they were not measured in turn, and it is not known how much two occasions differ"
 _UNLIKE = "they are not all ratios to one reference network"
 
 
@@ -40,10 +40,10 @@ def reference_note(references: References, rows: Sequence[Row]) -> list[str]:
         return []
     first = references[next(iter(known))]
     return [
-        f"Speeds are ratios to the reference network {first.network}, times its own, which all rows share: "
-        f"{', '.join(known.values())}, from the least to the most in {first.processes} processes"
-        f"{f' of {first.runs} runs' if first.runs > 1 else ''}. Intervals are of one occasion: another may differ "
-        "by more."
+        f"Speeds are ratios to the reference network {first.network}, multiplied by its own speed, which is the same "
+        f"for all rows: {', '.join(known.values())}; the ranges are over {first.processes} processes"
+        f"{f' of {first.runs} runs' if first.runs > 1 else ''}. Intervals cover this occasion only; another may "
+        "differ by more."
         + " glibc's memory thresholds were fixed during the measurement."
         * any(row.steady_allocator for row in rows)
     ]
@@ -82,13 +82,13 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
     style = style_of(rank_by, ranked)
     overlap = _other_rows([row.metrics[rank_by] for row in ranked])
     if resolution is None:
-        return [f"A rank may be a range; rows {overlap}."] if ranges else []
+        return [f"Ranks are ranges; rows {overlap}."] if ranges else []
     notes = []
     if ranges:
         tests = f"{resolution.pairs:,} pair{'s' if resolution.pairs > 1 else ''}"
         notes.append(
-            "A rank may be a range, from 1 + the rows that are significantly better to all but those "
-            f"significantly worse (paired tests on the same images, 5 % over {tests} by Holm)."
+            "Ranks are ranges: a row is below the rows that are significantly better and above those that are "
+            f"significantly worse (paired tests on the same images, 5 % over {tests}, Holm)."
         )
     if resolution.models < len(ranked):
         notes.append(f"Rows without stored scores of the same images {overlap}.")
@@ -99,7 +99,7 @@ def _range_notes(rows: Sequence[Row], rank_by: str, resolution: Resolution | Non
     elif resolution.gap:
         sample = "images and seeds" if seeds else "images"
         smallest = threshold_in_words(style, resolution.gap) + f" of {rank_by}" * (style.unit == "%")
-        notes.append(f"The smallest gap that these {sample} can resolve between neighbours here: {smallest}.")
+        notes.append(f"Smallest gap between neighbouring rows that these {sample} can resolve: {smallest}.")
     return notes
 
 
@@ -118,7 +118,7 @@ def _other_rows(metrics: Sequence[Metric]) -> str:
     why = _UNLIKE if len({figure.network for figure in known}) > 1 else _APART
     if not pairs:
         return f"cannot be told apart: {why}"
-    over = f"5 % over {pairs:,} pair{'s' if pairs > 1 else ''} by Holm"
+    over = f"5 % over {pairs:,} pair{'s' if pairs > 1 else ''}, Holm"
     words = (
         f"differ where the interval of their ratio lies beyond {100 * THRESHOLD:g} % (Welch's t over processes, {over})"
     )
@@ -140,7 +140,9 @@ def _seed_notes(rows: Sequence[Row], rank_by: str) -> list[str]:
         return []
     count = f"{min(seeds - {0})}-{max(seeds)}" if len(seeds - {0}) > 1 else str(max(seeds))
     errors = (
-        ": the interval is the error of the images, the sd that from seed to seed" if _spread(rows, rank_by) else ""
+        ": the interval is the sampling error of the images, the sd is the spread over seeds"
+        if _spread(rows, rank_by)
+        else ""
     )
     return [f"Quality is the mean over {count} seeds{errors}."]
 

@@ -86,7 +86,7 @@ def closing_sentences(board: Leaderboard) -> list[str]:
     """
     by_condition = board.by_condition()
     shown = ", among the rows shown," if board.where else ""
-    names = {condition: name + (shown or "," * (", " in name)) for condition, name in places(by_condition).items()}
+    names = {condition: name + (shown or ",") for condition, name in places(by_condition).items()}
     said = [
         " ".join(
             _sentences(
@@ -150,7 +150,7 @@ def _seen(rows: Sequence[Row], rank_by: str) -> list[str]:
     ]
     if not known:
         return []
-    return [f"{rank_by} so far: {', '.join(known[:_MOST_NAMES])}; a run without --limit and --epochs ranks them."]
+    return [f"{rank_by} so far: {', '.join(known[:_MOST_NAMES])}; run without --limit and --epochs to rank them."]
 
 
 def _winner(contest: _Contest) -> str:
@@ -171,8 +171,8 @@ def _certainty(contest: _Contest, gap: float) -> str:
     unresolved = sum(_tied(best, other) for other in others)
     rest = f"{unresolved} other model{'s' if unresolved != 1 else ''}"
     if not _tied(best, following):
-        return "the gap is resolved" + (f", but not that to {rest}" if unresolved else "")
-    words = "the gap is not resolved" + (f", nor that to {rest}" if unresolved else "")
+        return "the gap is resolved" + (f", but not the gap to {rest}" if unresolved else "")
+    words = "the gap is not resolved" + (f", nor is the gap to {rest}" if unresolved else "")
     resolution = contest.resolution
     if resolution is None:
         return words
@@ -180,10 +180,9 @@ def _certainty(contest: _Contest, gap: float) -> str:
     images = f"these {resolution.images:,} images{' and seeds' * spread}"
     if resolution.gap is None:
         return f"{words} ({images} are too few to tell any two apart)"
-    # Of pairs that disagree more than neighbours do, even a larger gap may not be resolved.
-    if gap >= resolution.gap:
-        return words
-    return f"{words} ({images} resolve gaps from {threshold_in_words(contest.style, resolution.gap)})"
+    if gap >= resolution.gap:  # which is that of neighbours, and these two may disagree more often than neighbours do
+        return f"{words} ({best.name} and {following.name} disagree on too many images)"
+    return f"{words} ({images} resolve gaps of {threshold_in_words(contest.style, resolution.gap)} or more)"
 
 
 def _tied(one: _Entrant, other: _Entrant) -> bool:
@@ -203,7 +202,7 @@ def _baseline(contest: _Contest) -> list[str]:
             sure = ", but the gap is not resolved" if _tied(best, baseline) else ""
             return [f"{opening} is better than any model by {contest.gap(lead)}{sure}."]
         if _tied(best, baseline):
-            return [f"{opening} cannot be told apart from it."]
+            return [f"{opening} cannot be told apart from {best.name}."]
     return []
 
 

@@ -241,7 +241,9 @@ def check_model_gradients(case: ModelCase) -> None:
     ):
         if names:
             more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-            raise CheckFailed(f"{names[0]}{more} gets {what}; use it in forward, or freeze it by requires_grad_(False)")
+            raise CheckFailed(
+                f"{names[0]}{more} gets {what}; use it in forward, or freeze it with requires_grad_(False)"
+            )
 
 
 def _unreached(model: nn.Module, images: Tensor) -> dict[str, Tensor | None]:

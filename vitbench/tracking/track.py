@@ -123,7 +123,7 @@ def settled(
     second = compare()
     figures = f"ratio {first.ratio:.3f}, interval {first.low:.3f} to {first.high:.3f}"
     if second.verdict == "slower":
-        return second, "regressed", (f"measured twice; the first time, too, it was slower: {figures}", *second.reasons)
+        return second, "regressed", (f"measured twice and slower both times; first {figures}", *second.reasons)
     words = f"measured twice; slower the first time only, which among {family} comparisons is not proof: {figures}"
     return second, "not resolved", (words, *second.reasons)
 

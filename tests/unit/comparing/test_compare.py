@@ -619,7 +619,7 @@ def test_speeds_of_two_runs_of_one_folder_are_not_resolved_as_in_its_table(tmp_p
         assert {row.rank_last for row in folder.board.rows} == ({1, 2} if finding == "better" else {2})
     folders = [open_folder(c.write(tmp_path / side, records)) for side, records in (("a", fast), ("b", elsewhere))]
     assert {each.reason for each in only(compare_folders(*folders)).speeds} == {
-        f"{name}: not measured in turn, and how far two occasions differ is not known"
+        f"{name}: not measured in turn, and it is not known how much two occasions differ"
         for name in ("throughput", "latency_p50", "train_throughput")
     }
 
@@ -690,4 +690,4 @@ def test_stored_speeds_share_their_level_over_all_figures_of_all_pairs(tmp_path:
     alone, together = compare_folders(first, second, models=["x"]), compare_folders(first, second)
     assert set(findings(only(alone)).values()) == {"worse"}
     assert {each.finding for pair in together.pairs for each in pair.speeds} == {"not resolved"}
-    assert "corrected over 9 figures, does not" in together.pairs[0].speeds[0].reason
+    assert "corrected over 9 numbers, does not" in together.pairs[0].speeds[0].reason

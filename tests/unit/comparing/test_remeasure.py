@@ -141,7 +141,7 @@ def test_speeds_of_other_names_stay_as_they_are_stored(tmp_path: Path, lab: Lab)
     assert any(note.endswith("as stored: zeta, my_p50, steps.") for note in pair.notes)
 
 
-def test_it_says_how_far_it_is_while_it_measures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_says_how_far_it_is_while_it_measures(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
     said: list[str] = []
     remeasure(two_models(tmp_path), said.append)
@@ -205,7 +205,7 @@ def test_nothing_imported_is_run(tmp_path: Path, lab: Lab) -> None:
     assert lab.asked == []
 
 
-def test_a_model_that_is_gone_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_is_gone_is_refused(lab: Lab, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     parts = c.speeds("vit", 1000), c.speeds("gone", 1000)
     found = compare_models(open_folder(c.write(elsewhere, *parts)), ("vit", "gone"))
@@ -254,7 +254,7 @@ def test_a_plugin_file_that_breaks_is_no_comparison(tmp_path: Path, lab: Lab) ->
     assert lab.asked == []
 
 
-def test_code_that_has_changed_since_is_said(tmp_path: Path) -> None:
+def test_code_that_has_changed_since_is_said(lab: Lab, tmp_path: Path) -> None:
     notes = remeasure(two_models(tmp_path), silent).pairs[0].notes
     assert [note.partition(CHANGED)[0] for note in notes if CHANGED in note] == [
         "The code of vit",

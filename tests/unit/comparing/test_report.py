@@ -103,7 +103,7 @@ def test_a_comparison_of_what_no_seed_changes_says_nothing_of_seeds(tmp_path: Pa
 def test_what_would_resolve_it_is_said(tmp_path: Path) -> None:
     words = text(models(tmp_path, c.quality("a", GOOD), c.quality("b", NEAR)))
     assert "Whether top1 differs is not resolved: b has 0.5 points less" in words
-    assert "These 400 images resolve gaps from 1.5 points between models that disagree this often" in words
+    assert "These 400 images resolve gaps of 1.5 points or more between models that disagree this often" in words
     assert "a true gap of the size seen would take about 3,100 images to be detected in nearly 80 % of cases." in words
     assert words.endswith("Outcome: not resolved (exit code 13).")
 
@@ -137,7 +137,7 @@ def test_without_predictions_that_is_said(tmp_path: Path) -> None:
 
 def test_stored_speeds_that_say_nothing_point_to_measuring(tmp_path: Path) -> None:
     words = text(full(tmp_path, 1005))
-    assert re.search(r"throughput: the interval[^.]* does not lie beyond the 3.0% that do not matter", words)
+    assert re.search(r"throughput: the interval[^.]* does not exclude differences below the threshold of 3.0%", words)
     metrics = "throughput, latency_p50, train_throughput"
     assert f"Stored speeds cannot settle {metrics}; rerun with --measure." in words
 
@@ -247,7 +247,8 @@ def test_what_many_pairs_cost_is_said_and_contradicts_nothing(tmp_path: Path) ->
     words = text(compare_folders(open_folder(first), open_folder(second)))
     assert "1.5 points less (95 % interval of the difference -3.2 to -0.5, p 0.031;" in words
     assert (
-        "p 0.031; corrected over 5 pairs: p up to 0.01 counts). These 400 images resolve gaps from 2.0 points" in words
+        "p 0.031; corrected over 5 pairs: p up to 0.01 counts). These 400 images resolve gaps of 2.0 points or more"
+        in words
     )
     alone = text(compare_folders(open_folder(first), open_folder(second), models=["v"]))
     assert "corrected" not in alone

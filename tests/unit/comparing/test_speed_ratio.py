@@ -57,7 +57,7 @@ def test_disjoint_ranges_beyond_the_threshold_are_a_difference() -> None:
 
 def test_ranges_that_overlap_resolve_nothing() -> None:
     wide = (990.0, 1500.0, 1510.0)
-    reason = "throughput: the interval does not lie beyond the 3.0% that do not matter"
+    reason = "throughput: the interval does not exclude differences below the threshold of 3.0%"
     assert judged(SLOW, wide) == ("not resolved", reason)
     assert judged(SLOW, SLOW)[0] == "not resolved"
 
@@ -66,7 +66,7 @@ def test_a_difference_within_the_threshold_resolves_nothing_and_is_never_the_sam
     near = tuple(1.05 * each for each in SLOW)
     finding, reason = judged(SLOW, near, threshold=0.10)
     assert finding == "not resolved"
-    assert reason == "throughput: the interval does not lie beyond the 10.0% that do not matter"
+    assert reason == "throughput: the interval does not exclude differences below the threshold of 10.0%"
     assert judged(SLOW, near, threshold=0.01)[0] == "better"
 
 
@@ -90,7 +90,7 @@ def test_what_is_not_there_is_said() -> None:
     assert stored_speed("x", (figures[0], endless), 0.03) == lacking
 
 
-UNKNOWN = "x: not measured in turn, and how far two occasions differ is not known"
+UNKNOWN = "x: not measured in turn, and it is not known how much two occasions differ"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ UNKNOWN = "x: not measured in turn, and how far two occasions differ is not know
         (("here", "there"), True, 0.01, "better"),
         (("here", "here"), False, 0.01, "better"),
         (("", ""), False, 0.01, "better"),
-        (("here", "here"), False, 0.2, "x: the interval does not lie beyond the 3.0% that do not matter"),
+        (("here", "here"), False, 0.2, "x: the interval does not exclude differences below the threshold of 3.0%"),
         # Of one occasion, what occasions differ by does not matter.
         (("here", "here"), True, 0.2, "better"),
     ],

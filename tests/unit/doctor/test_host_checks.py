@@ -114,14 +114,14 @@ class TestNeighbours:
     def test_a_quiet_machine_is_well(self) -> None:
         check = host_checks.neighbours_check({"editor (pid 7)": 0.03}, load=1.2, usable=2, processors=2)
         assert is_well(check)
-        assert check.found == "they take 3% of one core: editor (pid 7) 3%; load average 1.2 on 2 cores"
+        assert check.found == "they use 3% of one core: editor (pid 7) 3%; load average 1.2 on 2 cores"
 
     def test_the_busiest_three_are_named(self) -> None:
         shares = {"cc (pid 1)": 0.9, "ld (pid 2)": 0.5, "as (pid 3)": 0.1, "sh (pid 4)": 0.02}
         check = host_checks.neighbours_check(shares, load=0.5, usable=2, processors=2)
         assert not is_well(check)
-        assert check.found.startswith("they take 152% of one core: cc (pid 1) 90%, ld (pid 2) 50%, as (pid 3) 10%;")
-        assert check.advice == "Stop them, or wait until they end."
+        assert check.found.startswith("they use 152% of one core: cc (pid 1) 90%, ld (pid 2) 50%, as (pid 3) 10%;")
+        assert check.advice == "Stop them, or wait for them to finish."
 
     @pytest.mark.parametrize(("usable", "well"), [(2, False), (8, True)])
     def test_what_counts_is_the_share_of_the_usable_cores(self, usable: int, well: bool) -> None:

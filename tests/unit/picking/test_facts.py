@@ -46,7 +46,7 @@ def test_data_without_images_to_learn_from_have_facts_too() -> None:
     assert found.per_class == (0, 0, 0)
     first, second = facts_in_words(found)
     assert first == "cells: 2 classes, 100 test images."
-    assert second.startswith("100 test images resolve gaps from 8 points, where")
+    assert second.startswith("100 test images resolve gaps of 8 points or more, where")
 
 
 def test_unequal_classes_are_warned_of() -> None:

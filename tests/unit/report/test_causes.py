@@ -37,9 +37,9 @@ def words_of(reasons: Sequence[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("end", "words"),
     [
-        (replace(END, waited=0.2), "other processes held the processors"),
-        (replace(END, waited=9.0), "other processes held the processors"),
-        (replace(END, load=9.0), "other processes held the processors"),
+        (replace(END, waited=0.2), "other processes were using the processors"),
+        (replace(END, waited=9.0), "other processes were using the processors"),
+        (replace(END, load=9.0), "other processes were using the processors"),
         (replace(END, stolen=0.9), "the host of the virtual machine took the processors"),
         (replace(END, throttled=0.9), "a quota stopped the processes"),
         (replace(END, clock_mhz=1000.0), "clocks fell, or the GPU was hot"),
@@ -58,7 +58,7 @@ def test_what_disturbs_a_timed_region_is_known(end: Moment, words: str, monkeypa
 
 def test_a_gpus_host_that_waits_for_a_processor_is_known() -> None:
     [waited], _ = disturbances(START, replace(END, waited=0.4), threads=1, on_cpu=False)
-    assert words_of([waited]) == {"other processes held the processors"}
+    assert words_of([waited]) == {"other processes were using the processors"}
 
 
 def test_threads_beyond_the_cores_explain_what_lacked_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def test_the_schema():
     board = json.loads(render(build(records, [f.speed_cell("c")], "top1"), "json"))
     assert list(board) == ["schema", "rank_by", "boards", "rows", "failed", "elsewhere", "sentences"]
     assert (board["schema"], board["rank_by"]) == (4, "top1")
-    assert board["sentences"] == ["On digits the only model is vit, with 94.4 % top1."]
+    assert board["sentences"] == ["On digits, the only model is vit, with 94.4 % top1."]
     [row] = board["rows"]
     metrics = row.pop("metrics")
     assert row == {

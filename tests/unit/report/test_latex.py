@@ -108,7 +108,7 @@ rank & model & \% & interval \\
 \begin{minipage}{\linewidth}
 \footnotesize
 Ranked by top1 (higher is better), on 360 test images.\par
-A rank may be a range; rows differ where their 95 \% intervals do not overlap.\par
+Ranks are ranges; rows differ where their 95 \% intervals do not overlap.\par
 With one seed each, ranks compare sets of weights, not models.\par
 Recipe: recipes/supervised.\par
 \end{minipage}
@@ -128,7 +128,7 @@ c & failed & digits, seed 0 & 50 \% left \\
 \end{tabular}
 \end{table}
 
-On digits vit\_p2 is best with 94.4 \% top1, 0.6 points ahead of b; the gap is not resolved. """
+On digits, vit\_p2 is best with 94.4 \% top1, 0.6 points ahead of b; the gap is not resolved. """
         "With one seed each, ranks compare sets of weights, not models.\n"
     )
 

@@ -103,7 +103,7 @@ def test_the_whole_table():
     assert failed_title == ["model", "status", "cells", "reason"]
     assert failed == ["timm/vit", "failed", "digits, seed 0", "no network"]
     assert "\n- Ranked by top1 (higher is better), on 360 test images.\n" in text
-    assert text.endswith("|\n\nOn digits the only model is scratch/vit_p2, with 94.4 % top1.\n")
+    assert text.endswith("|\n\nOn digits, the only model is scratch/vit_p2, with 94.4 % top1.\n")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -116,7 +116,7 @@ def test_hostile_names_come_back_as_text_everywhere(name):
     heading, conditions, *_, sentence = [shown(token) for token in tokens(text) if token.type == "inline"]
     assert heading == stripped
     assert conditions.startswith(f"{stripped}; cpu, 1 thread")
-    assert sentence.startswith(f"On {plain(name)} {plain(name)} is best with 94.4 % top1")
+    assert sentence.startswith(f"On {plain(name)}, {plain(name)} is best with 94.4 % top1")
 
 
 @COSTLY

@@ -82,9 +82,9 @@ def test_ranges_and_the_smallest_gap_are_explained():
     assert 0.0190 < mcnemar_gap(2, 0.05 / 3) / 360 < 0.0195  # rounded up: a gap of 1.9 points would not do
     assert notes({"a": 340, "b": 338, "c": 336}) == [
         HEAD.format(360),
-        "A rank may be a range, from 1 + the rows that are significantly better to all but those significantly "
-        "worse (paired tests on the same images, 5 % over 3 pairs by Holm).",
-        "The smallest gap that these images can resolve between neighbours here: 2.0 points of top1.",
+        "Ranks are ranges: a row is below the rows that are significantly better and above those that are "
+        "significantly worse (paired tests on the same images, 5 % over 3 pairs, Holm).",
+        "Smallest gap between neighbouring rows that these images can resolve: 2.0 points of top1.",
         ONE_SEED,
     ]
 
@@ -92,13 +92,13 @@ def test_ranges_and_the_smallest_gap_are_explained():
 def test_ranks_that_are_no_ranges_need_no_explanation():
     found = notes({"a": 340, "b": 300})
     assert len(found) == 3
-    assert "may be" not in "".join(found)
-    assert "The smallest gap" in found[1]
+    assert "are ranges" not in "".join(found)
+    assert "Smallest gap" in found[1]
 
 
 def test_rows_that_could_not_be_paired_are_said():
     found = notes({"a": 340, "b": 338, "c": 336}, unknown="c")
-    assert "5 % over 1 pair by Holm" in found[1]
+    assert "5 % over 1 pair, Holm" in found[1]
     assert found[2] == "Rows without stored scores of the same images differ where their 95 % intervals do not overlap."
 
 
@@ -111,8 +111,8 @@ def test_speeds_say_what_their_ranges_are():
     rows = build(records, [], "throughput").rows
     assert ranking_notes(rows, "throughput", None) == [
         "Ranked by throughput (higher is better).",
-        "A rank may be a range; rows differ where the interval of their ratio lies beyond 3 % (Welch's t over "
-        "processes, 5 % over 1 pair by Holm).",
+        "Ranks are ranges; rows differ where the interval of their ratio lies beyond 3 % (Welch's t over "
+        "processes, 5 % over 1 pair, Holm).",
     ]
 
 
@@ -126,7 +126,7 @@ def test_of_two_occasions_it_is_said_what_these_differ_by():
         ]
         return ranking_notes(build(records, [], "throughput").rows, "throughput", None)[-1]
 
-    assert said().endswith("how far two occasions differ is not known.")
+    assert said().endswith("it is not known how much two occasions differ.")
     assert said("one/1", "two/1").endswith(
         "; those of different occasions beyond the 0.5% that these differ by here "
         "(standard deviation, 2 figures on 4 occasions)."
@@ -144,7 +144,7 @@ def test_the_gap_of_a_likelihood_is_in_its_unit():
     [resolution] = board.resolutions.values()
     assert resolution.gap == pytest.approx(1.97 * np.std(found["a"] - found["b"], ddof=1) / 20, rel=0.01)
     assert ranking_notes(board.rows, "nll", resolution)[-2].endswith(
-        f"here: {threshold_in_words(style_of('nll', board.rows), resolution.gap)}."
+        f"can resolve: {threshold_in_words(style_of('nll', board.rows), resolution.gap)}."
     )
 
 
@@ -154,13 +154,17 @@ def test_of_several_seeds_the_gap_is_that_of_images_and_seeds():
     right = {r.id: n for r, n in zip(records, (n for counts in correct.values() for n in counts), strict=True)}
     board = build(records, [], "top1", lambda r: Outcomes(scores=np.arange(360) < right[r.id], images="test"))
     found = ranking_notes(board.rows, "top1", next(iter(board.resolutions.values())))
-    assert [note for note in found if note.startswith("The smallest gap that these images and seeds can resolve ")]
+    assert [
+        note
+        for note in found
+        if note.startswith("Smallest gap between neighbouring rows that these images and seeds can resolve: ")
+    ]
 
 
 def test_rows_without_an_interval_are_said_to_be_told_apart_from_none():
     rows = build([f.quality("a"), f.quality("b")], [], "train_seconds").rows
     assert ranking_notes(rows, "train_seconds", None)[-1] == (
-        "A rank may be a range; rows cannot be told apart: they have no values of several processes."
+        "Ranks are ranges; rows cannot be told apart: they have no values of several processes."
     )
 
 
@@ -172,14 +176,14 @@ def test_speeds_that_took_no_turns_are_said_to_be_told_apart_from_none():
         records = [f.record(cell, measured.measurements, occasion=occasion) for cell, occasion in pairs]
         return ranking_notes(build(records, [], "throughput").rows, "throughput", None)[-1]
 
-    assert said("one", "one").endswith("5 % over 1 pair by Holm).")
+    assert said("one", "one").endswith("5 % over 1 pair, Holm).")
     assert said("one", "other") == (
-        "A rank may be a range; rows cannot be told apart: they were not measured in turn, and how far two occasions "
-        "differ is not known."
+        "Ranks are ranges; rows cannot be told apart: they were not measured in turn, and it is not "
+        "known how much two occasions differ."
     )
     assert said("one", "one", "other").endswith(
-        "1 pair by Holm); others cannot be told apart: they were not measured in turn, and how far two occasions "
-        "differ is not known."
+        "1 pair, Holm); others cannot be told apart: they were not measured in turn, and it is not "
+        "known how much two occasions differ."
     )
 
 

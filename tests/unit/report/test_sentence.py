@@ -39,8 +39,8 @@ def compared(correct: Mapping[str, int], n: int = 360, **fields: object) -> str:
 
 def test_a_gap_that_is_not_and_what_the_images_resolve():
     assert compared({"a": 340, "b": 338, "c": 337}) == (
-        "On digits a is best with 94.4 % top1, 0.6 points ahead of b; the gap is not resolved, nor that to 1 other "
-        "model (these 360 images resolve gaps from 2.0 points)."
+        "On digits, a is best with 94.4 % top1, 0.6 points ahead of b; the gap is not resolved, nor is the gap to "
+        "1 other model (these 360 images resolve gaps of 2.0 points or more)."
     )
 
 
@@ -58,7 +58,7 @@ def test_what_seeds_and_images_resolve_is_said_of_both():
     records = [f.quality("a", 340), *(f.quality("b", 337 + seed, seed=seed) for seed in (0, 1))]
     counts = {record.id: round(record.measurements[0].value * 360) for record in records}
     board = build(records, [], "top1", outcomes)
-    assert "(these 360 images and seeds resolve gaps from " in only(board)
+    assert "(these 360 images and seeds resolve gaps of " in only(board)
 
 
 def test_a_gap_is_not_called_too_small_where_it_is_larger_than_what_neighbours_resolve():
@@ -72,18 +72,20 @@ def test_a_gap_is_not_called_too_small_where_it_is_larger_than_what_neighbours_r
     [resolution] = board.resolutions.values()
     assert resolution.gap is not None
     assert resolution.gap < 20 / 360
-    assert only(board).endswith("5.6 points ahead of b; the gap is not resolved, nor that to 3 other models.")
+    assert only(board).endswith(
+        "5.6 points ahead of b; the gap is not resolved, nor is the gap to 3 other models (a and b disagree on too many images)."
+    )
 
 
 def test_a_resolved_gap_beside_one_that_is_not():
     wide = f.record(f.quality_cell("c"), [f.top1(8, 10)])
     text = said(f.quality("a", 3400, n=3600), f.quality("b", 3200, n=3600), wide)
-    assert text.endswith("5.6 points ahead of b; the gap is resolved, but not that to 1 other model.")
+    assert text.endswith("5.6 points ahead of b; the gap is resolved, but not the gap to 1 other model.")
 
 
 def test_seeds_are_said():
     records = [f.quality("a", 340), f.quality("a", 342, seed=1), f.quality("b", 300), f.quality("b", 301, seed=1)]
-    assert said(*records).startswith("On digits a is best with 94.7 % top1 (mean of 2 seeds), 11.2 points ahead of b;")
+    assert said(*records).startswith("On digits, a is best with 94.7 % top1 (mean of 2 seeds), 11.2 points ahead of b;")
 
 
 def test_lower_is_better_and_units():
@@ -92,7 +94,7 @@ def test_lower_is_better_and_units():
         for name, value in (("a", 0.25), ("b", 0.281))
     ]
     assert said(*records, *f.speed("a"), *f.speed("b"), rank_by="nll") == (
-        "On digits a is best with 0.25 nat nll, 0.031 nat ahead of b; the gap is not resolved."
+        "On digits, a is best with 0.25 nat nll, 0.031 nat ahead of b; the gap is not resolved."
     )
 
 
@@ -101,19 +103,19 @@ def test_seeds_without_a_result_are_said(seeds, words):
     records = [f.quality("a", 340, seed=seed) for seed in seeds]
     failed = f.record(f.quality_cell("a", seed=9), status="oom", reason="9 GiB")
     assert said(*records, failed, f.quality("b", 300)).startswith(
-        f"On digits a is best with 94.4 % top1 ({words}), 11.1 points ahead of b;"
+        f"On digits, a is best with 94.4 % top1 ({words}), 11.1 points ahead of b;"
     )
 
 
 def test_the_same_figure():
     records = [f.quality(name, 340) for name in "edcba"]
-    assert said(*records[:2]) == "On digits d and e are level and best, with 94.4 % top1."
-    assert said(*records) == "On digits a, b, c and 2 more are level and best, with 94.4 % top1."
+    assert said(*records[:2]) == "On digits, d and e are level and best, with 94.4 % top1."
+    assert said(*records) == "On digits, a, b, c and 2 more are level and best, with 94.4 % top1."
 
 
 def test_only_baselines():
     text = said(f.quality("knn", 340, baseline=True), f.quality("majority", 36, baseline=True))
-    assert text == "On digits only baselines are ranked; the best is knn with 94.4 % top1."
+    assert text == "On digits, only baselines are ranked; the best is knn with 94.4 % top1."
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_only_baselines():
             "The baseline knn, with 95.8 % top1, is better than any model by 1.4 points, but the gap is not resolved.",
         ),
         (340, "The baseline knn, with 94.4 % top1, is as good."),
-        (338, "The baseline knn, with 93.9 % top1, cannot be told apart from it."),
+        (338, "The baseline knn, with 93.9 % top1, cannot be told apart from a."),
         (300, ""),
     ],
 )
@@ -198,18 +200,18 @@ def test_disjoint_ranges_do_not_resolve_a_gap_of_speed():
 def test_partial_results_are_not_ranked():
     assert said(f.quality("a", limit=100), f.quality("b", limit=100)) == (
         "Partial results are never ranked: digits, partial: limit 100. "
-        "top1 so far: a 94.4 %, b 94.4 %; a run without --limit and --epochs ranks them."
+        "top1 so far: a 94.4 %, b 94.4 %; run without --limit and --epochs to rank them."
     )
 
 
 def test_no_valid_figure():
-    assert said(f.quality("a", verdict="invalid")) == "On digits nothing is ranked: no row has a valid top1."
+    assert said(f.quality("a", verdict="invalid")) == "On digits, nothing is ranked: no row has a valid top1."
 
 
 def test_speed_alone_is_not_spoken_of_unless_it_is_ranked():
     assert closing_sentences(build(f.speed("a"), [], "top1")) == []
     assert closing_sentences(build(f.speed("a"), [], "throughput")) == [
-        "On speed alone the only model is a, with 1,000 images/s throughput."
+        "On speed alone, the only model is a, with 1,000 images/s throughput."
     ]
 
 
@@ -220,8 +222,8 @@ def test_nothing_is_said_of_nothing():
 def test_conditions_of_one_data_set_are_told_apart():
     records = [f.quality("a", 340), f.quality("a", 330, precision="bfloat16")]
     assert closing_sentences(build(records, [], "top1")) == [
-        "On digits (bfloat16) the only model is a, with 91.7 % top1.",
-        "On digits (float32) the only model is a, with 94.4 % top1.",
+        "On digits (bfloat16), the only model is a, with 91.7 % top1.",
+        "On digits (float32), the only model is a, with 94.4 % top1.",
     ]
 
 

@@ -191,8 +191,8 @@ def test_seeds_are_said_and_have_a_column_of_their_own():
     section = only_section(f.quality("a", 340), f.quality("a", 334, seed=1), f.quality("b", 250))
     assert column(section, "sd of seeds") == ("1.2", "")
     assert (
-        "Quality is the mean over 1-2 seeds: the interval is the error of the images, the sd that from seed to seed."
-        in section.notes
+        "Quality is the mean over 1-2 seeds: the interval is the sampling error of the images, the sd is the spread "
+        "over seeds." in section.notes
     )
     assert "sd of" not in [c.title for c in only_section(f.quality("a", 340)).columns]
 
@@ -281,14 +281,14 @@ def test_speeds_that_are_ratios_share_a_factor_and_have_the_ratios_interval_in_p
     assert not [each for each in section.columns if "range" in f"{each.title} {each.unit}"]
     [note] = [note for note in section.notes if "reference network" in note and note.startswith("Speeds")]
     assert note == (
-        "Speeds are ratios to the reference network conv-attention-1, times its own, which all rows share: "
-        "throughput 1,050 images/s (900 to 1,500), from the least to the most in 6 processes. "
-        "Intervals are of one occasion: another may differ by more."
+        "Speeds are ratios to the reference network conv-attention-1, multiplied by its own speed, which is the same "
+        "for all rows: throughput 1,050 images/s (900 to 1,500); the ranges are over 6 processes. Intervals cover this "
+        "occasion only; another may differ by more."
     )
 
 
 def test_the_references_speed_says_of_how_many_runs_it_is() -> None:
     records = [f.relative_speed(label, (1.0, 1.0), occasion=f"{label}/1") for label in "ab"]
     notes = only_section(*records, rank_by="throughput").notes
-    assert [note for note in notes if "in 4 processes of 2 runs. " in note]
+    assert [note for note in notes if "over 4 processes of 2 runs. " in note]
     assert not [note for note in only_section(*f.speed()).notes if "reference network" in note]

@@ -72,19 +72,19 @@ rank  model                 %      interval  images/s     ms    MiB       M   GM
 ----  -----------------  ----  ------------  --------  -----  -----  ------  ------  --------
 
 Ranked by top1 (higher is better), on 360 test images.
-A rank may be a range; rows differ where their 95 % intervals do not overlap.
+Ranks are ranges; rows differ where their 95 % intervals do not overlap.
 With one seed each, ranks compare sets of weights, not models.
 Pareto front, top1 and throughput: scratch/resnet18, scratch/vit-p2.
 Recipe: recipes/supervised.
-4 of 8 speed and memory values are doubtful (~): other processes held the processors; `vitbench
-  doctor` says which.
+4 of 8 speed and memory values are doubtful (~): other processes were using the processors;
+  `vitbench doctor` says which.
 All reasons: `vitbench leaderboard DIR --details`.
 
 Without a result: 1 cell
 timm/vit: failed (digits, seed 0)
     no network; give checkpoint=PATH
 
-On digits scratch/resnet18 is best with 95.6 % top1, 1.1 points ahead of scratch/vit-p2; the gap is
+On digits, scratch/resnet18 is best with 95.6 % top1, 1.1 points ahead of scratch/vit-p2; the gap is
 not resolved. With one seed each, ranks compare sets of weights, not models. Fastest within a point
 of the best: scratch/resnet18, 400 images/s (doubtful).
 """

@@ -26,7 +26,7 @@ def test_one_cause_of_many_figures_is_one_sentence() -> None:
             reason=f"had the processor {60 + i}% of the time ({i} involuntary context switches)",
         )
     ]
-    busy = "other processes held the processors; `vitbench doctor` says which."
+    busy = "other processes were using the processors; `vitbench doctor` says which."
     assert notes(*speeds) == [f"Of 30 speed and memory values 18 are invalid (!) and 12 doubtful (~): {busy}"]
 
 

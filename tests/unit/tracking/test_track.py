@@ -53,7 +53,7 @@ def test_one_of_several_alarms_counts_when_it_comes_twice_and_the_second_figure_
     first, second = comparison("slower", 0.8), comparison("slower", 0.9)
     found, verdict, reasons = settled(in_turn(first, second), family=2)
     assert (found, verdict) == (second, "regressed")
-    words = "measured twice; the first time, too, it was slower: ratio 0.800, interval 0.790 to 0.810"
+    words = "measured twice and slower both times; first ratio 0.800, interval 0.790 to 0.810"
     assert reasons == (words, *second.reasons)
 
 

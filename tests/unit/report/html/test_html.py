@@ -86,7 +86,7 @@ def test_a_page_has_the_table_the_summary_and_what_is_behind_it(tmp_path, render
         )
     )
     for words in (
-        "On digits vit is best with 97.2 % top1",
+        "On digits, vit is best with 97.2 % top1",
         "~ doubtful: IQR 12%",
         "1 cell has no result.",
         "too large",

@@ -80,7 +80,7 @@ def test_a_sound_exporter_passes(check: Callable[[ExporterCase], None]) -> None:
         (exporters.check_exporter_writes, wordy, "return notes"),
         (exporters.check_exporter_stays_in_its_folder, beside, "left 'level/stray' outside its folder"),
         (exporters.check_exporter_stays_in_its_folder, into_the_working_folder, "left 'here/stray' outside"),
-        (exporters.check_exporter_stays_in_its_folder, by_label, "outside of its folder|write failed"),
+        (exporters.check_exporter_stays_in_its_folder, by_label, "outside its folder|write failed"),
         (exporters.check_exporter_stays_in_its_folder, linked, "made the link 'link'"),
         (exporters.check_exporter_marks_what_is_invalid, shows_all, "all shows an invalid value"),
         (exporters.check_exporter_takes_what_there_is, needs_trainings, "write failed of a timing alone: IndexError"),

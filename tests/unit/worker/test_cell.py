@@ -126,7 +126,7 @@ def test_code_that_changed_since_the_plan_is_not_run(part: str, monkeypatch: pyt
     made_of = msgspec.structs.replace(made_of, **{part: (before,) if several else before})
     found = outcome(msgspec.structs.replace(planned, provenance=made_of))
     assert (found.status, ran) == ("failed", [True])
-    words = "changed since the run was planned; run the same command again"
+    words = "has changed since the run was planned; run the same command again"
     assert found.reason == f"the code of plugin {before.plugin} {words}"
 
 

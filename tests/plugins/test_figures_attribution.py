@@ -138,7 +138,7 @@ def test_a_model_without_attention_between_the_same_patches_is_skipped_in_one_li
     compiled = nn.Module()
     compiled._orig_mod = vit()  # as torch.compile calls it
     for model, size, reason in (
-        (plain, (8, 8), "no attention that can be watched"),
+        (plain, (8, 8), "no attention that can be recorded"),
         (compiled, (8, 8), "a compiled model cannot be recorded"),
         (swin, (32, 32), "layer 1 .* attends within windows"),
     ):

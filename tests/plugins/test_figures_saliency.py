@@ -69,7 +69,7 @@ def test_what_gives_no_maps_is_skipped_in_one_line() -> None:
     vit = VisionTransformer(num_classes=10, image_size=(8, 8), in_channels=1, **sizes)  # type: ignore[arg-type]
     for model, reason in (
         (vit, "the model has attention"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "no layer of the model gives a map of at least 4x4 places"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), "no layer of the model gives a map of at least 4x4 positions"),
     ):
         with pytest.raises(Skip, match=reason):
             list(draw(figure_subject(model), method="gradcam", layer="", target="", images=4))

@@ -73,7 +73,8 @@ def test_a_gap_is_not_called_too_small_where_it_is_larger_than_what_neighbours_r
     assert resolution.gap is not None
     assert resolution.gap < 20 / 360
     assert only(board).endswith(
-        "5.6 points ahead of b; the gap is not resolved, nor is the gap to 3 other models (a and b disagree on too many images)."
+        "5.6 points ahead of b; the gap is not resolved, nor is the gap to 3 other models (a and b disagree on too "
+        "many images)."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -420,7 +421,7 @@ def select(**asked: Any) -> Selection:
     except msgspec.ValidationError as error:
         words, _, place = str(error).partition(" - at `$.")
         name = place.rstrip("`").removeprefix("conditions.")
-        raise UsageError(f"vitbench.run(): {name}: {words[:1].lower()}{words[1:]}") from error
+        raise UsageError(f"vitbench.run(): {name}: {_in_python(words[:1].lower() + words[1:])}") from error
     except UnicodeEncodeError as error:
         words = f'"{error.object}" is not UTF-8 and cannot be stored; rename it, or use a link with another name'
         raise UsageError(plain(f"vitbench.run(): {words}")) from error
@@ -432,6 +433,14 @@ def select(**asked: Any) -> Selection:
             if not all(map(math.isfinite, numbers)):
                 raise UsageError(f"vitbench.run(): settings: {name} of {recipe} must be a finite number, not {value}")
     return msgspec.structs.replace(selection, seeds=tuple(dict.fromkeys(selection.seeds)))
+
+
+def _in_python(words: str) -> str:
+    """Return the words of msgspec on a wrong type with the names that types have in Python, not in JSON."""
+    if not words.startswith("expected "):
+        return words
+    names = {"array": "list", "object": "dict", "null": "None"}
+    return re.sub(r"\b(array|object|null)\b", lambda found: names[found[0]], words)
 
 
 def _seconds(budget: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import sys
 import time
@@ -19,17 +20,18 @@ from PIL import Image
 from torch import nn
 
 import vitbench
-from vitbench.catalog import load_catalog
+from vitbench.catalog import load_catalog, select_plugins
 from vitbench.cli import main
 from vitbench.cli.run import _draw_pictures
-from vitbench.errors import Skip, UnusableError
-from vitbench.explaining.explain import draw_pictures, model_names
+from vitbench.errors import Skip, UnusableError, UsageError
+from vitbench.execution.choice import chosen_executor
+from vitbench.explaining.explain import Asked, draw_pictures, explain, model_names
 from vitbench.figures import Grid
 from vitbench.figures.files import read_figures
 from vitbench.figures.own_images import read_image
 from vitbench.files import sha256_of
 from vitbench.planning.figures import figure_cells
-from vitbench.records import FigureCell, Record, newest_by_id
+from vitbench.records import FigureCell, PluginOrigin, Provenance, Record, newest_by_id
 from vitbench.report.figures.drawing import file_part
 from vitbench.running.session import is_wanted_figure
 from vitbench.specs import ModelSpec
@@ -233,6 +235,17 @@ def test_explain_refuses_in_one_line_before_anything_runs(
         [told] = err.splitlines()
         assert line in told
     assert by_figure(made) == before
+
+
+def test_a_model_of_a_plugin_file_needs_the_file(tmp_path: Path) -> None:
+    origin = PluginOrigin(plugin="mine", distribution="my nets/mine.py", version="", code_hash="c0de")
+    cell = factories.quality_cell("net", provenance=Provenance(model=origin, torch="2.15.0"))
+    with Store.open(tmp_path, create=True) as store:
+        run = store.begin_run(command="x", version="1", suite="", environment=factories.environment(), rank_by="top1")
+        store.append(factories.record(cell, run=run))
+    words = "model \"scratch/net\" was run with the plugin file 'my nets/mine.py'; add --plugin 'my nets/mine.py'."
+    with pytest.raises(UsageError, match=f"^{re.escape(words)}$"):
+        explain(tmp_path, Asked(), executor=chosen_executor(), plugins=select_plugins())
 
 
 def test_what_a_figure_cannot_show_is_told_with_its_reason(made: Path, explained: Explained) -> None:

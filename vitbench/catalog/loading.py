@@ -20,7 +20,7 @@ import vitbench.hookspecs
 from vitbench import contract
 from vitbench.catalog.discovery import GROUP, Candidate, Plugin, Problem, Stage, problem_of
 from vitbench.catalog.isolation import undone
-from vitbench.errors import did_you_mean
+from vitbench.errors import UnusableError, did_you_mean
 from vitbench.specs import DatasetSpec, ExporterSpec, FigureSpec, MetricSpec, ModelSpec, RecipeSpec, SuiteSpec
 
 __all__ = ["KINDS", "specs_of"]
@@ -216,6 +216,10 @@ def _not_given(
 def _suite_spec(path: Path) -> SuiteSpec:
     import tomllib
 
-    with path.open("rb") as file:
-        head = tomllib.load(file)
+    try:
+        with path.open("rb") as file:
+            head = tomllib.load(file)
+    except FileNotFoundError as error:
+        remedy = f'; return an absolute path, such as Path(__file__).with_name("{path.name}")'
+        raise UnusableError(f"there is no suite file {path}{'' if path.is_absolute() else remedy}") from error
     return SuiteSpec(name=head.get("name", ""), path=str(path), summary=head.get("summary", ""))

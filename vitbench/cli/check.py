@@ -18,7 +18,10 @@ __all__ = ["check"]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(plugin: str, models: tuple[str, ...], data: dict[str, str], as_json: bool) -> int:
-    """Run the conformance checks of a plugin (scratch), or of one thing it offers (scratch/vit).
+    """Run the conformance checks of a plugin, or of one thing it offers.
+
+    PLUGIN is the name of a plugin (scratch) or of one of its offers (scratch/vit), or the same for a plugin file
+    (./mine.py, ./mine.py/net).
 
     Exit code 1 if a check fails, 3 if the plugin cannot be loaded.
     """

@@ -94,6 +94,7 @@ def explain(
         trainings = _chosen(relabelled(store.records(), store, run), asked.models, folder)
         cells: list[KeyedCell] = []
         for record in trainings:
+            _check_offered(record, catalog)
             # Where it ran is not where it is looked at: a GPU may be gone.
             planned = msgspec.structs.replace(record.planned, device="cpu")
             wanted = _figures(asked, catalog, planned)
@@ -219,6 +220,22 @@ def _chosen(records: Sequence[Record], models: Sequence[str], folder: Path) -> l
         if earlier is None or cell.seed <= earlier.planned.cell.seed:  # type: ignore[union-attr]
             rows[row] = record
     return list(rows.values())
+
+
+def _check_offered(record: Record, catalog: Catalog) -> None:
+    """Refuse a model of a plugin file that is not given; one of an installed plugin is refused where it is looked up.
+
+    Raises:
+        UsageError: no plugin that is loaded offers it.
+    """
+    model, then = record.planned.cell.model, record.planned.provenance.model
+    if not then.is_file:
+        return
+    try:
+        catalog.model(model)
+    except UsageError as error:
+        file = quote(then.distribution)
+        raise UsageError(f'model "{model}" was run with the plugin file {file}; add --plugin {file}.') from error
 
 
 def _names(record: Record) -> set[str]:

@@ -126,7 +126,7 @@ def store_text(store: Store) -> str:
     command = f"vitbench show {quote(str(store.folder))} ID"
     return (
         aligned(["id", "status", "took", "weights", "cell"], rows)
-        + f"\n\nLogs are in {store.folder / 'logs'}, by key; `{command}` shows a record."
+        + f"\n\nLogs are in {store.folder / 'logs'}; `{command}` shows a record and the path of its log."
     )
 
 

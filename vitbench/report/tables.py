@@ -325,7 +325,7 @@ def pretraining_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:
         if row.pretrained_on:
             by_data[row.pretrained_on].append(label)
     words = "; ".join(f"{', '.join(names)}: {data}" for data, names in by_data.items())
-    return [f"Weights were pretrained on other data: {words}."] if words else []
+    return [f"Data that weights were pretrained on: {words}."] if words else []
 
 
 def normalisation_notes(rows: Sequence[Row], labels: Sequence[str]) -> list[str]:

@@ -73,11 +73,13 @@ def _check_names(name: str, module: str) -> None:
         raise UsageError(f'a plugin called "{name}" is already installed; see "vitbench plugins".')
     if importlib.util.find_spec(module):
         raise UsageError(f'"{name}": a module {module} is already installed; choose another name.')
-    for distribution in (distribution_of(name), name):
-        if _is_installed(distribution):
-            raise UsageError(f'"{name}": a package {distribution} is already installed; choose another name.')
+    if _is_installed(distribution_of(name)):
+        raise UsageError(f'"{name}": a package {distribution_of(name)} is already installed; choose another name.')
+    remedy = f"the plugin's models would be called {name}/..., as if they came from it; choose another name, such as"
+    if _is_installed(name):
+        raise UsageError(f'"{name}" is the name of an installed package: {remedy} my-{name}.')
     if owner := _owner_of(re.sub("[-]+", "_", name)):
-        raise UsageError(f'"{name}" is a module of {owner}; choose a name that is not taken, such as my-{name}.')
+        raise UsageError(f'"{name}" is a module of {owner}: {remedy} my-{name}.')
 
 
 def _is_installed(distribution: str) -> bool:

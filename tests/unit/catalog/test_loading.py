@@ -80,7 +80,12 @@ BROKEN = {
     "a suite that is not there": (
         models('return ["/no/such/suite.toml"]', hook="vitbench_suites"),
         "validate",
-        "vitbench_suites: FileNotFoundError",
+        "vitbench_suites: there is no suite file /no/such/suite.toml",
+    ),
+    "a suite by a relative path": (
+        models('return ["no_such.toml"]', hook="vitbench_suites"),
+        "validate",
+        'no_such.toml; return an absolute path, such as Path(__file__).with_name("no_such.toml")',
     ),
 }
 

@@ -118,7 +118,14 @@ def test_a_store_shows_every_cell_with_its_status_and_weights(store: Store) -> N
     assert rows[NEW.id].split()[1] == "pending"
     assert rows[TIMED.id].split()[1] == "timeout"
     assert rows[TIMED.id].endswith("took more than 120 s")
-    assert str(store.folder / "logs") in lines[-1]
+    assert lines[-1].startswith(f"Logs are in {store.folder / 'logs'}; ")
+    assert lines[-1].endswith(" ID` shows a record and the path of its log.")
+
+
+def test_a_record_gives_the_path_of_its_log(store: Store) -> None:
+    assert str(store.log_path(TIMED.key)) not in record_text(store, TIMED.id)  # there is none
+    store.log_path(TIMED.key).write_text("late\n")
+    assert f"log         {store.log_path(TIMED.key)}" in record_text(store, TIMED.id).splitlines()
 
 
 def test_a_record_says_what_its_recipe_keeps_and_where(store: Store) -> None:

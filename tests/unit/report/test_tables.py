@@ -40,6 +40,14 @@ def test_the_ranking_metric_comes_first_with_its_interval():
     assert column(section, "range") == ("[980, 1,030]",)
 
 
+def test_what_weights_were_pretrained_on_is_said_of_the_same_data_too():
+    seen = {"a": "digits", "b": "", "c": "ImageNet-1k, LAION-2B", "d": "digits"}
+    records = [f.record(f.quality_cell(label, pretrained_on=data), [f.top1(300)]) for label, data in seen.items()]
+    assert "Data that weights were pretrained on: a, d: digits; c: ImageNet-1k, LAION-2B." in (
+        only_section(*records).notes
+    )
+
+
 def test_a_large_test_set_earns_a_second_decimal():
     [big] = [f.record(f.quality_cell(), [f.top1(9412, 10_000)])]
     assert column(only_section(big), "top1 %") == ("94.12",)

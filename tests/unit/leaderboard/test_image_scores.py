@@ -52,7 +52,8 @@ def test_they_are_read_by_the_measurements_name(tmp_path: Path) -> None:
 
 def test_missing_and_damaged_files_have_none(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
-    assert read_outcomes(tmp_path / "none.npz", "mine") is None
+    assert read_outcomes(path, "mine") is None
+    save_scores(path, KEPT, predictions([0, 1, 2]))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert read_outcomes(path, "mine") is None

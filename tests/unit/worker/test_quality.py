@@ -402,6 +402,6 @@ def test_of_a_model_with_a_new_head_the_head_alone_is_kept_and_figures_build_it_
         np.testing.assert_allclose(model(x).numpy(), predicted.logits, atol=1e-4)
     with (
         runtime(precision="float32", threads=1, seed=8, device="cpu"),
-        pytest.raises(UnusableError, match="the model's weights are not those that its head was learned on"),
+        pytest.raises(UnusableError, match="the model's weights are not those that its head was trained on"),
     ):
         figure._trained(planned, spec, 10, None, path)

@@ -56,6 +56,7 @@ REFUSED = {
     "latency_p50 < 5": "latency_p50 needs a unit: write 5 s, ms or us.",
     "top1 > 90": "top1 is a share, at most 1; write 90% for percent.",
     "latency < 5ms": 'there is no metric "latency".',
+    "train_throughput > 5": "no row has train_throughput.",
     "500 < throughput": "the metric comes first, then the number: throughput > 500.",
     "top1 > 0.5 < 0.6": 'at character 12 of "top1 > 0.5 < 0.6": a comparison has one operator; join two by "and".',
     "top1 = 0.5": '"=" is not an operator; write <, <=, > or >=.',

@@ -536,6 +536,7 @@ def rendered(results: Results, name: str, *, verdicts: Telling = "counted", imag
         details=lambda: _details(results, images=images),
         verdicts=verdicts,
         boards=boards,
+        folder=str(results.folder),
     )
 
 

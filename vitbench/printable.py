@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
+from typing import Literal
 
-__all__ = ["describe_seconds", "plain", "rounded", "short_size", "whole"]
+__all__ = ["MARKS", "describe_seconds", "plain", "rounded", "short_size", "whole"]
 
+MARKS: Mapping[Literal["valid", "warn", "invalid"], str] = {"valid": "", "warn": "~", "invalid": "!"}
+"""What stands before a number, by its verdict."""
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 

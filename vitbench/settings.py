@@ -30,6 +30,8 @@ LATENCY_TAIL = "latency_p95"
 """What is marked beside `LATENCY` in the picture of the latencies."""
 LIVE_SPEEDS = (SPEED, LATENCY, TRAINING_SPEED)
 """What ``vitbench compare --measure`` can time: the speed of a forward pass, of one image, of a training step."""
+SPEEDS = (SPEED, LATENCY, LATENCY_TAIL, MEMORY, TRAINING_SPEED)
+"""What a run without speeds lacks."""
 CONFUSION_FIGURE = "figures/confusion"
 MISTAKES_FIGURE = "figures/mistakes"
 """Figures whose content the page has by itself."""

@@ -103,8 +103,8 @@ _LEAST_ROW = 200
 """Bytes of any row of these, at least."""
 _MOST_NAMED = 5
 _COMPLAINTS = {
-    "SQLITE_NOTADB": "is not a vitbench store; move it away or choose another --output",
-    "SQLITE_CORRUPT": "is damaged; restore it from a copy or choose another --output",
+    "SQLITE_NOTADB": "is not a vitbench store; move it away, or name another folder",
+    "SQLITE_CORRUPT": "is damaged; restore it from a copy, or name another folder",
     "SQLITE_READONLY": "cannot be written; make it writable or choose another --output",
     "SQLITE_CANTOPEN": "cannot be opened; check the permissions of the file and of its folder",
     "SQLITE_FULL": "cannot grow because the disk is full; free some space and run the same command to resume",

@@ -151,5 +151,9 @@ def _may_fit(family: Offer[ModelSpec], pattern: str) -> bool:
 
 
 def _nothing(kind: str, pattern: str, names: list[str], notes: Iterable[str] = ()) -> UsageError:
-    hint = did_you_mean(pattern.strip("*?"), names) or f' See "vitbench ls {kind}".'
+    wider = f"*{pattern}*"
+    if not any(sign in pattern for sign in "*?[") and any(fnmatchcase(name, wider) for name in names):
+        hint = f' Did you mean "{wider}"?'
+    else:
+        hint = did_you_mean(pattern.strip("*?"), names) or f' See "vitbench ls {kind}".'
     return UsageError(f'no {kind} match "{pattern}".{hint}{"".join(f" ({note}.)" for note in notes)}')

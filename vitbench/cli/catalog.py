@@ -8,6 +8,7 @@ import click
 
 from vitbench.cli.options import plugin_options
 from vitbench.cli.streams import echo, note
+from vitbench.errors import did_you_mean
 from vitbench.printable import plain
 
 if TYPE_CHECKING:
@@ -19,8 +20,19 @@ KINDS = ("models", "datasets", "recipes", "metrics", "figures", "exporters", "su
 WITH_OPTIONS = ("models", "datasets", "recipes", "metrics", "figures", "exporters")
 
 
+class _Kind(click.Choice[str]):
+    """One of the kinds; what is none of them is told with the nearest, and the list once."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in KINDS:
+            raise click.UsageError(
+                f'there is no kind "{value}".{did_you_mean(value, KINDS)} Kinds: {", ".join(KINDS)}.'
+            )
+        return value
+
+
 @click.command()
-@click.argument("kind", type=click.Choice(KINDS), required=False)
+@click.argument("kind", type=_Kind(KINDS), required=False)
 @click.argument("pattern", required=False)
 @click.option(
     "--options",

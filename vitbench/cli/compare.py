@@ -100,6 +100,8 @@ def _found(
         return compare_folders(_opened(Path(first)), _opened(Path(second)), models=models, threshold=threshold, **place)
     if any(folders):
         named, other = (first, second) if folders[0] else (second, first)
+        if Path(other).is_dir():
+            raise UsageError(f'"{other}" contains no results of vitbench; give two results folders or two models.')
         raise UsageError(f'"{named}" is a folder and "{other}" is not: give two folders or two models.')
     if models:
         raise UsageError("--model applies when A and B are folders; here they are models.")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
 from vitbench.cli.options import plugin_options
 from vitbench.cli.streams import echo, note
-from vitbench.errors import UnusableError
+from vitbench.errors import UnusableError, UsageError
 from vitbench.printable import plain
 
 __all__ = ["export"]
@@ -44,6 +45,9 @@ def export(
     from vitbench.store import default_output
 
     catalog = load_catalog(select_plugins(plugin_files, no_plugins))
+    name = str(folder).partition(":")[0]
+    if any(name in (full, full.partition("/")[2]) for full in catalog.exporters) and Path(form).is_dir():
+        raise UsageError(f'write "vitbench export {quote(str(folder))} {quote(form)}": the format comes first.')
     for problem in catalog.fatal(strict=strict_plugins):
         raise UnusableError(str(problem))
     made = export_results(folder or default_output(), form, catalog, output=output, force=force)

@@ -12,6 +12,7 @@ from vitbench.cli.streams import echo, note
 from vitbench.errors import StoreError, UsageError
 from vitbench.printable import plain
 from vitbench.report.formats import FORMATS, format_of
+from vitbench.settings import SPEED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +100,7 @@ def leaderboard(
     if readme and rewritten:
         _rewrite(readme, *rewritten)
     if pictures is not None:
-        _draw(results.folder / "plots", pictures)
+        _draw(results.folder / "plots", pictures, results.leaderboard.rank_by)
     if output and form == "html":
         results.write_page(output, images=not no_images)
     elif output:
@@ -109,6 +110,8 @@ def leaderboard(
     elif not (readme or plots):
         # In UTF-8 as in a file, whatever the terminal takes.
         echo(rendered(results, form, verdicts=verdicts, images=not no_images).encode(), nl=False)
+    if output:
+        note(plain(str(output)))
     if form != "table" or output or readme or plots:  # some formats cannot say it
         for words in results.leaderboard.damaged:
             note(f"warning: {plain(words)}")
@@ -122,7 +125,12 @@ def print_table(results: Results, verdicts: Telling = "counted") -> None:
     from vitbench.report import render
 
     text = render(
-        results.leaderboard, "table", unicode=takes_unicode(), verdicts=verdicts, boards=boards_shown(results)
+        results.leaderboard,
+        "table",
+        unicode=takes_unicode(),
+        verdicts=verdicts,
+        boards=boards_shown(results),
+        folder=str(results.folder),
     )
     echo(text, nl=False)
 
@@ -160,8 +168,11 @@ def _rewrite(readme: Path, before: bytes, after: bytes) -> None:
     note(plain(f"{readme} {'now has' if after != before else 'already had'} the current table."))
 
 
-def _draw(place: Path, pictures: Mapping[str, bytes]) -> None:
-    """Write pictures into a folder, take away those of an earlier leaderboard, and say where they are."""
+def _draw(place: Path, pictures: Mapping[str, bytes], rank_by: str) -> None:
+    """Write pictures into a folder, take away those of an earlier leaderboard, and say where they are.
+
+    It is said which pictures there are none of, and why.
+    """
     from vitbench.files import replace_file
     from vitbench.report.plots.pictures import is_picture
 
@@ -178,3 +189,8 @@ def _draw(place: Path, pictures: Mapping[str, bytes]) -> None:
         note(plain(str(place / name)))
     if not pictures:
         note("Nothing to draw: no row has a training curve, or both a ranking metric and a throughput.")
+        return
+    lacks = {"pareto": f"no row has both {rank_by} and {SPEED}", "curves": "no row has a training curve"}
+    for name, why in lacks.items():
+        if not any(each.startswith(name) for each in pictures):
+            note(plain(f"{name} was not drawn: {why}."))

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from vitbench.cli.streams import echo, note
+from vitbench.errors import StoreError
 from vitbench.printable import plain
 
 __all__ = ["show"]
@@ -31,15 +32,20 @@ def show(arguments: tuple[str, ...], mistakes: int | None) -> None:
 
     DIR defaults to vitbench-results.
     """
-    from vitbench.store import default_output
+    from vitbench.store import FILE_NAME, default_output
 
     if len(arguments) > 2:
         raise click.UsageError("give at most a folder and an id")
+    if "" in arguments:
+        raise click.UsageError("a folder or an id is empty; give it or leave it out")
     texts = list(arguments)
     names_folder = len(texts) == 2 or (len(texts) == 1 and (os.sep in texts[0] or Path(texts[0]).is_dir()))
     folder = Path(texts.pop(0)) if names_folder else default_output()
     if mistakes is not None and not texts:
         raise click.UsageError("--mistakes must follow the ID of a training: vitbench show ID --mistakes")
+    if texts and not names_folder and not (folder / FILE_NAME).exists():
+        lack = "contains no results" if folder.exists() else "does not exist"
+        raise StoreError(f'"{texts[0]}" is neither a folder nor an id in {folder}, which {lack}.')
     _show(folder, texts[0] if texts else None, mistakes)
 
 

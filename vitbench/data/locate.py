@@ -97,6 +97,7 @@ def locate(
     data_path: Path | None,
     data_root: Path,
     options: Collection[str] = (),
+    given_in: str = "",
 ) -> Located:
     """Decide what is to open the dataset `name`, and at which folder.
 
@@ -111,6 +112,7 @@ def locate(
         data_path: the folder that the user gave for this name.
         data_root: the folder that holds datasets by name.
         options: names of those that the user gives their own folder: the only layout that has them is taken.
+        given_in: the suite file whose ``[data]`` gives `data_path`; empty: ``--data`` does.
 
     Raises:
         UnusableError: `data_path` is missing, no folder, empty, unreadable or of no known layout.
@@ -122,7 +124,7 @@ def locate(
         root = data_root.absolute() / name if spec.needs_root else None
         return _located(name, spec, plugin, root, named=spec, download=spec.downloads)
 
-    root = _existing_folder(name, data_path)
+    root = _existing_folder(name, data_path, given_in)
     if spec is not None and spec.is_layout:
         layouts, spec = [(plugin, spec)], None
     if spec is None and options:
@@ -197,10 +199,11 @@ def _detects_quietly(owner: str, layout: DatasetSpec, root: Path) -> bool:
         return False
 
 
-def _existing_folder(name: str, path: Path) -> Path:
+def _existing_folder(name: str, path: Path, given_in: str) -> Path:
     path = path.expanduser().absolute()
     if not path.exists():
-        raise UnusableError(f"dataset {name}: there is no folder {path}; correct --data {quote(name)}=PATH")
+        place = f"[data] in {given_in}" if given_in else f"--data {quote(name)}=PATH"
+        raise UnusableError(f"dataset {name}: there is no folder {path}; correct {place}")
     if not path.is_dir():
         raise UnusableError(f"dataset {name}: {path} is not a folder; give the folder that holds the images")
     try:

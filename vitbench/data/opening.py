@@ -26,6 +26,7 @@ from vitbench.protocols import ImageSet
 from vitbench.specs import SplitName, load_target
 
 __all__ = [
+    "NONE_TRAINED",
     "OpenedSet",
     "OpenedSplit",
     "Pixels",
@@ -42,6 +43,8 @@ MOST_CLASSES = 1_000_000
 """A head for more would not fit beside any backbone: such labels are not classes."""
 TEST_SHARE = 0.2
 """The share of the images that is held out where data that a model learns from have no test split."""
+NONE_TRAINED = "no test split, and no model is trained"
+"""What the note begins with that says that all images are scored; of a run that scores nothing it is not shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,7 +209,7 @@ def _settled(
         return (train, replace(val, name="test")), False, (f"{note}, and validation images are taken from train",)
     assert train is not None
     if located.whole:
-        note = f"no test split, and no model is trained: all {len(train.labels):,} images are scored"
+        note = f"{NONE_TRAINED}: all {len(train.labels):,} images are scored"
         return (replace(train, name="test"),), True, (note,)
     kept, held_out = stratified_split(train.labels, TEST_SHARE, SPLIT_SEED)
     if not len(held_out):

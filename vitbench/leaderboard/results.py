@@ -18,6 +18,9 @@ from vitbench.store import Store
 
 __all__ = ["newest_record", "read_results", "relabelled"]
 
+_MOST_IDS = 5
+"""That an error lists."""
+
 
 def read_results(folder: Path, patterns: Patterns | None = None) -> tuple[list[Record], Leaderboard]:
     """Return all attempts of an output folder, the newest last, and its leaderboard, of the rows that fit patterns.
@@ -56,7 +59,9 @@ def newest_record(store: Store, asked: str) -> Record:
             now = "is running, and " if planned.key in store.running() else ""
             raise UsageError(f"{planned.in_words} ({planned.id}) {now}has no record yet; {see}.")
     words = f"{len(found)} records have" if found else "no record has"
-    raise UsageError(f'{store.folder}: {words} an id that begins with "{asked}"; {see}.')
+    ids = ", ".join(record.id for record in found[:_MOST_IDS])
+    more = f" and {len(found) - _MOST_IDS} more" if len(found) > _MOST_IDS else ""
+    raise UsageError(f'{store.folder}: {words} an id that begins with "{asked}"{": " * bool(ids)}{ids}{more}; {see}.')
 
 
 def relabelled(records: Sequence[Record], store: Store, run: str) -> list[Record]:

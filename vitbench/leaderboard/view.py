@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from vitbench.errors import UsageError, did_you_mean
 from vitbench.leaderboard.leaderboard import Leaderboard, Row, in_order
-from vitbench.leaderboard.where import Where, parse_where
+from vitbench.leaderboard.where import Where, parse_where, unmeasured
 from vitbench.printable import short_size
+from vitbench.settings import SPEEDS
 
 __all__ = ["FACTS", "Fact", "View", "figures", "units", "viewed"]
 
@@ -149,6 +150,8 @@ def _known(board: Leaderboard, asked: str) -> str:
     alike = [name for name in names if name.lower() == asked.replace("-", "_").lower()]
     if asked in names or alike:
         return asked if asked in names else alike[0]
+    if (speed := asked.replace("-", "_").lower()) in SPEEDS:
+        raise UsageError(unmeasured(speed, names))
     unlisted = len(names) - len(FACTS) - _MOST_NAMES
     listed = ", ".join([*FACTS, *names[:_MOST_NAMES]]) + (f" and {unlisted} more" if unlisted > 0 else "")
     raise UsageError(f'no column "{asked}".{did_you_mean(asked, names) or f" There are: {listed}."}')

@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from vitbench.errors import UsageError, did_you_mean
 from vitbench.leaderboard.clauses import Comparison, Joined, Operator, Where
 from vitbench.leaderboard.units import DIMENSIONS, Dimension, Unit
 from vitbench.printable import plain
-from vitbench.settings import SPEED
+from vitbench.settings import SPEED, SPEEDS
 
-__all__ = ["MOST_CHARACTERS", "MOST_DEPTH", "Where", "parse_where"]
+__all__ = ["MOST_CHARACTERS", "MOST_DEPTH", "Where", "parse_where", "unmeasured"]
 
 MOST_CHARACTERS = 2000
 MOST_DEPTH = 50
@@ -45,6 +45,11 @@ def parse_where(text: str, units: Mapping[str, str] | None = None) -> Where:
         UsageError: it means none; one sentence says where, and what to write.
     """
     return Where(_Reader(text, units).read())
+
+
+def unmeasured(speed: str, metrics: Collection[str]) -> str:
+    """Return that no row has one of vitbench's speeds, and why where no row has any; `metrics` are those there are."""
+    return f"no row has {speed}{'' if {*SPEEDS} & {*metrics} else ': speeds were not measured'}."
 
 
 # Written out in ASCII, so that the page's regular expressions mean the same.
@@ -153,6 +158,8 @@ class _Reader:
             return alike[0]
         if _NUMBER.fullmatch(asked):
             raise self.error(f"the metric comes first, then the number: {_EXAMPLE}.", start)
+        if asked.lower() in SPEEDS:
+            raise self.error(unmeasured(asked.lower(), self.units), start)
         names = list(self.units)
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         listed = ", ".join(names[:_MOST_NAMES]) + more

@@ -53,6 +53,8 @@ class ResolvedDataset:
     """Its images, in each size that is wanted."""
     learns: bool = True
     """Whether a model is trained on it."""
+    scored: bool = True
+    """Whether a model is scored on it."""
     root: Path | None = None
     """Its folder; None where it has none."""
     published: bool = False
@@ -125,6 +127,7 @@ def open_data(
     sides = {wanted_size(model) for model in models}
     opened: dict[bytes, ResolvedDataset] = {}
     learned = {data_key(cell) for cell in request.cells if learns(cell, catalog)}
+    scored = {data_key(cell) for cell in request.cells if cell.kind == "quality"}
     judged = request.conditions.split
     # Which images can be read, and are chosen among, only reading them all tells.
     limit = None if request.conditions.skip_unreadable else request.conditions.limit
@@ -140,6 +143,7 @@ def open_data(
             data_path=Path(path) if path else None,
             data_root=default_data_root(),
             options=[] if offer else [option for option in cell.dataset_options if option not in DATASET_OPTIONS],
+            given_in=request.suite_data.get(cell.dataset, ""),
         )
         named = offer.spec if offer else None
         how: dict[str, Any] = {"whole": judged == "test" and key not in learned, "limit": limit}
@@ -163,6 +167,7 @@ def open_data(
                 )
             ),
             learns=key in learned,
+            scored=key in scored,
             root=located.root,
             published=bool(located.published),
         )
@@ -244,14 +249,16 @@ def describe_data(
         UsageError: too few images are left.
         UnusableError: models are to be judged on validation images, and there are none.
     """
+    from vitbench.data.opening import NONE_TRAINED
     from vitbench.data.splits import load_splits
 
     notes: dict[str, None] = {}
-    for info, learned in ((info, each.learns) for each in data for info in each.infos.values()):
-        splits = load_splits(info, limit=limit, learns=learned, judged=judged)
+    for dataset, info in ((each, info) for each in data for info in each.infos.values()):
+        splits = load_splits(info, limit=limit, learns=dataset.learns, judged=judged)
         kinds = (("training", splits.train), ("validation", splits.val), ("test", splits.test))
         counts = f"{', '.join(f'{len(split):,} {kind}' for kind, split in kinds if len(split))} images"
         unread = "; models are judged on the validation images, and no test image is used" if judged == "val" else ""
         notes[f"{info.title}: {counts} in {len(info.class_names)} classes{unread}"] = None
-        notes.update(dict.fromkeys(f"{info.title}: {note}" for note in (*info.notes, *splits.notes)))
+        told = (note for note in (*info.notes, *splits.notes) if dataset.scored or not note.startswith(NONE_TRAINED))
+        notes.update(dict.fromkeys(f"{info.title}: {note}" for note in told))
     return tuple(notes)

@@ -19,6 +19,8 @@ class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     conditions: Conditions
     data_paths: dict[str, str] = {}
     """Dataset name to absolute folder."""
+    suite_data: dict[str, str] = {}
+    """Of those whose folder a suite file gives, the dataset's name to the path of that file, for messages."""
     plugins: PluginSelection = PluginSelection()
     build: bool = True
     """Whether each model is built once, so that a wrong option shows before the run."""

@@ -115,10 +115,12 @@ def plan(
     _refuse(catalog.fatal(strict=strict_plugins))
     for problem in catalog.problems:
         say(f"warning: {problem}")
+    data_paths, suite_data = _data_paths(found, path, selection, catalog, home)
     request = PrepareRequest(
         cells=tuple(cells),
         conditions=conditions,
-        data_paths=_data_paths(found, path, selection, catalog, home),
+        data_paths=data_paths,
+        suite_data=suite_data,
         plugins=plugins,
     )
     grounds = grounds_of(request, catalog) if known else ""
@@ -244,16 +246,22 @@ def _labels(suite: Suite) -> dict[str, str]:
     return {entry.label: canonical_name(entry.name, entry.options, {}) for entry in suite.models if entry.label}
 
 
-def _data_paths(suite: Suite, path: Path | None, selection: Selection, catalog: Catalog, home: str) -> dict[str, str]:
-    """Return the folder of each dataset by its full name; a suite's paths are relative to its file."""
+def _data_paths(
+    suite: Suite, path: Path | None, selection: Selection, catalog: Catalog, home: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the folder of each dataset by its full name, and the suite's file for those that it gives.
+
+    A suite's paths are relative to its file.
+    """
 
     def full(name: str, home: str = "") -> str:
         return catalog.dataset(name, home=home).name if is_dataset(name, catalog) else name
 
     base = path.parent if path else Path()
-    paths = {full(name, home): base / Path(folder).expanduser() for name, folder in suite.data.items()}
-    paths |= {full(name): Path(folder).expanduser() for name, folder in selection.data.items()}
-    return {name: str(folder.absolute()) for name, folder in paths.items()}
+    of_suite = {full(name, home): base / Path(folder).expanduser() for name, folder in suite.data.items()}
+    of_user = {full(name): Path(folder).expanduser() for name, folder in selection.data.items()}
+    paths = {name: str(folder.absolute()) for name, folder in (of_suite | of_user).items()}
+    return paths, {name: str(path) for name in of_suite if name not in of_user}
 
 
 def _refuse(problems: Sequence[Problem]) -> None:

@@ -134,7 +134,10 @@ def _fixed(row: Row, place: OnFront, rank_by: str) -> dict[str, Any]:
         *(condition.torch, condition.variables_text or None),
         *(condition.method, rank_by, *_interval(row, rank_by), place.speed, place.speed_memory),
         _worst([m.verdict for m in doubtful.values() if m.value is not None]),
-        "; ".join(f"{name} {m.verdict}: {', '.join(m.reasons)}" for name, m in doubtful.items()),
+        "; ".join(
+            f"{name} {'has no value' if m.value is None else m.verdict}: {', '.join(m.reasons)}"
+            for name, m in doubtful.items()
+        ),
     )
     return dict(zip(_FIXED_COLUMNS, cells, strict=True))
 

@@ -26,13 +26,13 @@ class Format:
     """Of its files, in lower case."""
     target: str
     """``module:function``, imported when it is used: takes a leaderboard, returns text that ends with a newline."""
-    takes: tuple[Literal["unicode", "verdicts", "boards", "details"], ...] = ()
+    takes: tuple[Literal["unicode", "verdicts", "boards", "details", "folder"], ...] = ()
     """What it takes beside the leaderboard: whether all characters are readable, how it reports verdicts, the boards
-    over several datasets, and what the page shows."""
+    over several datasets, what the page shows, and the folder of the results."""
 
 
 FORMATS: dict[str, Format] = {
-    "table": Format(".txt", "vitbench.report.terminal:render_terminal", ("unicode", "verdicts", "boards")),
+    "table": Format(".txt", "vitbench.report.terminal:render_terminal", ("unicode", "verdicts", "boards", "folder")),
     "md": Format(".md", "vitbench.report.markdown:render_markdown", ("verdicts", "boards")),
     "csv": Format(".csv", "vitbench.report.csv_table:render_csv", ("boards",)),
     "json": Format(".json", "vitbench.report.json_object:render_json", ("boards",)),
@@ -68,6 +68,7 @@ def render(
     verdicts: Telling = "counted",
     boards: Sequence[Board] = (),
     details: Callable[[], Details] | None = None,
+    folder: str = "DIR",
 ) -> str:
     """Return a leaderboard in a format.
 
@@ -78,6 +79,7 @@ def render(
         verdicts: how doubtful and invalid numbers are reported under a table, where the format has such notes.
         boards: over several datasets; the page has its own in `details`.
         details: reads what the page shows beside the leaderboard; called where the format takes it.
+        folder: that of the results, for commands that a table names.
 
     Raises:
         UnusableError: the packages of the format's extra are not installed.
@@ -92,6 +94,8 @@ def render(
         more["verdicts"] = verdicts
     if "boards" in form.takes:
         more["boards"] = boards
+    if "folder" in form.takes:
+        more["folder"] = folder
     if "details" in form.takes:
         assert details is not None
         more["details"] = details()

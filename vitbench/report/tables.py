@@ -126,9 +126,12 @@ def missing_title(board: Leaderboard, *, counted: bool = False) -> str:
 def _cells_in_words(failures: Sequence[Failure]) -> str:
     quality = [failure.detail for failure in failures if failure.kind == "quality"]
     speed = [failure.detail for failure in failures if failure.kind == "speed"]
+    figures = [f"figure {failure.detail}" for failure in failures if failure.kind == "figure"]
     if len(quality) > 3:
         quality = [*quality[:2], f"{len(quality) - 2} more"]
-    return "; ".join(quality + (speed if len(speed) < 2 else [f"{len(speed)} speed cells"]))
+    if len(figures) > 3:
+        figures = [*figures[:2], f"{len(figures) - 2} more figures"]
+    return "; ".join(quality + (speed if len(speed) < 2 else [f"{len(speed)} speed cells"]) + figures)
 
 
 def _section(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from shlex import quote
 
 from vitbench.boards.board import Board
 from vitbench.leaderboard.leaderboard import Leaderboard
@@ -26,15 +27,23 @@ _READABLE_HEAD = 16
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff"
 """Blocks that are written from right to left (https://www.unicode.org/reports/tr9/#Bidirectional_Character_Types)."""
 _RIGHT_TO_LEFT_RUN = re.compile(f"[{_RIGHT_TO_LEFT}]+(?: [{_RIGHT_TO_LEFT}]+)*")
-_MORE = "All reasons: `vitbench leaderboard DIR --details`."
 _LEFT_TO_RIGHT_MARK, _RULE = "\u200e", "\u2500"
 
 
 def render_terminal(
-    board: Leaderboard, *, unicode: bool = True, verdicts: Telling = "counted", boards: Sequence[Board] = ()
+    board: Leaderboard,
+    *,
+    unicode: bool = True,
+    verdicts: Telling = "counted",
+    boards: Sequence[Board] = (),
+    folder: str = "DIR",
 ) -> str:
-    """Return boards and leaderboard as text tables and sentences, ending with a newline; in ASCII unless `unicode`."""
-    more = _MORE if verdicts == "counted" else ""
+    """Return boards and leaderboard as text tables and sentences, ending with a newline; in ASCII unless `unicode`.
+
+    `folder` is that of the results, for the command that lists all reasons.
+    """
+    command = f"vitbench leaderboard {folder if folder == 'DIR' else quote(folder)} --details"
+    more = f"All reasons: `{command}`." if verdicts == "counted" else ""
     dash = EN_DASH if unicode else "-"
     shown_sections = board_sections(boards, dash=dash)
     shown_sections += sections(board, detailed=False, dash=dash, verdicts=verdicts, more=more)

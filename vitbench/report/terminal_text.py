@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from vitbench.leaderboard.metric import Metric
 from vitbench.leaderboard.rows import Row
-from vitbench.printable import plain
+from vitbench.printable import MARKS, plain
 from vitbench.records import Level
 
 __all__ = [
@@ -34,8 +34,6 @@ __all__ = [
 
 WIDTH = 100
 EN_DASH = "\u2013"
-MARKS: Mapping[Level, str] = {"valid": "", "warn": "~", "invalid": "!"}
-"""What stands before a value, by its verdict."""
 VERDICTS: Mapping[Level, str] = {"valid": "valid", "warn": "doubtful", "invalid": "invalid"}
 """What each verdict is called, the best first."""
 _ELLIPSIS = "\u2026"

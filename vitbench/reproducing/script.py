@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import shlex
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -25,7 +27,8 @@ from vitbench.store import Run, Store
 __all__ = ["SUITE_FILE", "Again", "again", "script_of"]
 
 SUITE_FILE = "suite.toml"
-"""What a suite that was a file is called beside the script."""
+"""What a suite that was a file is called in the folder of the new results."""
+_SUITE_PLACE = f'"$OUTPUT/{SUITE_FILE}"'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +96,7 @@ def again(folder: Path, asked: str) -> Again:
         suite = store.blob(run.suite).decode()
         environment = msgspec.json.decode(store.blob(main.environment), type=Environment)
     named = {name for each in behind for name in (measured.name for measured in each.measurements)}
-    selection, file = _pinned(run.selection, main)
+    selection, file = _pinned(run.selection, main, suite)
     return Again(
         folder=folder,
         records=tuple(behind),
@@ -113,8 +116,11 @@ def again(folder: Path, asked: str) -> Again:
     )
 
 
-def _pinned(selection: str, main: Record) -> tuple[str, bool]:
-    """Return a selection with the device and the threads that were used, and whether its suite was a file."""
+def _pinned(selection: str, main: Record, suite: str) -> tuple[str, bool]:
+    """Return a selection with the device and the threads that were used, and whether its suite was a file.
+
+    The folders of the data that such a file gives relative to itself are in the selection, since its text moves.
+    """
     if not selection:
         return "", False
     asked = msgspec.json.decode(selection, type=Selection)
@@ -122,8 +128,22 @@ def _pinned(selection: str, main: Record) -> tuple[str, bool]:
         asked.conditions, device=main.planned.device, threads=main.planned.cell.threads
     )
     file = asked.suite.endswith(".toml")
-    asked = msgspec.structs.replace(asked, conditions=conditions, suite=SUITE_FILE if file else asked.suite)
-    return msgspec.json.encode(asked).decode(), file
+    if file:
+        data = _beside_suite(Path(asked.suite), tomllib.loads(suite), asked.datasets) | asked.data
+        asked = msgspec.structs.replace(asked, suite=SUITE_FILE, data=data)
+    return msgspec.json.encode(msgspec.structs.replace(asked, conditions=conditions)).decode(), file
+
+
+def _beside_suite(file: Path, suite: dict[str, Any], datasets: Sequence[str]) -> dict[str, str]:
+    """Return the absolute folders of the data that a suite file gives relative to itself.
+
+    Without those that no dataset uses: ``--data`` refuses them.
+    """
+    used = {name.partition(":")[0] for name in datasets or suite.get("datasets", ())}
+    folders = {name: Path(folder).expanduser() for name, folder in suite.get("data", {}).items() if name in used}
+    return {
+        name: str((file.parent / folder).absolute()) for name, folder in folders.items() if not folder.is_absolute()
+    }
 
 
 def script_of(found: Again) -> str:
@@ -140,12 +160,21 @@ def script_of(found: Again) -> str:
         mark = "END_OF_SUITE"
         while mark in found.suite:
             mark += "_"
-        lines += [f"cat > {SUITE_FILE} <<'{mark}'", *found.suite.rstrip("\n").split("\n"), mark, ""]
+        lines += [
+            'mkdir -p "$OUTPUT"',
+            f"cat > {_SUITE_PLACE} <<'{mark}'",
+            *found.suite.rstrip("\n").split("\n"),
+            mark,
+            "",
+        ]
     if found.command.note:
         lines += [f"# {plain(found.command.note)}"]
     if {"--data", "--plugin"} & {*found.words}:
-        lines += ["# Paths are as they were given: run this where they lead to the same files."]
-    lines += [f'{found.command.command} --output "$OUTPUT"']
+        lines += ["# Relative paths are as they were given: run this where they lead to the same files."]
+    command = found.command.command
+    if found.suite:
+        command = command.replace(f"--suite {SUITE_FILE}", f"--suite {_SUITE_PLACE}", 1)
+    lines += [f'{command} --output "$OUTPUT"']
     return "\n".join(lines) + "\n"
 
 

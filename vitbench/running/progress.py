@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
-from vitbench.printable import describe_seconds, plain, rounded
+from vitbench.printable import MARKS, describe_seconds, plain, rounded
 from vitbench.records import KeyedCell, QualityCell, Record
 from vitbench.running.events import Ended, Event, Noted, Progressed, Started
 
@@ -135,11 +135,12 @@ class Talker:
 
 
 def _headline(record: Record) -> str:
-    """Return the value that tables show first of those that only this cell could give."""
+    """Return the value that tables show first of those that only this cell could give, marked as in tables."""
     able = [one for one in record.measurements if one.value is not None and not one.exact]
     if not able:
         return ""
     first = min(able, key=lambda one: one.style.order)
     shown = (first.value or 0.0) * first.style.scale
     number = f"{shown:.2f}" if first.style.unit == "%" else rounded(shown)
-    return " ".join(filter(None, (first.style.title, number, first.style.unit)))
+    mark = MARKS[first.verdict.level]
+    return " ".join(filter(None, (first.style.title, f"{mark}{number}", first.style.unit)))

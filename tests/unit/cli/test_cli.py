@@ -293,7 +293,9 @@ def test_the_version_is_the_packages(run: Run) -> None:
             ["ls", "suites", "--options", "quick"],
             "models, datasets, recipes, metrics, figures, exporters, or none",
         ),
-        (["ls", "modles"], "'modles' is not one of"),
+        (["ls", "modles"], 'there is no kind "modles". Did you mean "models"? Kinds: models, datasets,'),
+        (["ls", "models", "hybrid-c"], 'no models match "hybrid-c". Did you mean "*hybrid-c*"?'),
+        (["export", "/", "timm-csv"], 'write "vitbench export timm-csv /": the format comes first.'),
         (["withdraw", "a", "b"], "Missing option '--reason'"),
         (["show", "a", "b", "c"], "at most a folder and an id"),
         (["show", "--mistakes"], "--mistakes must follow the ID of a training"),
@@ -330,6 +332,21 @@ def test_a_results_folder_that_is_not_there_is_exit_4(
     (line,) = err.splitlines()
     assert line.startswith("Error: ")
     assert "nowhere" in line
+
+
+def test_folders_that_hold_no_results_are_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VITBENCH_OUTPUT", raising=False)
+    words = '"nowhere" is neither a folder nor an id in vitbench-results, which does not exist.'
+    assert run("show", "nowhere") == (4, "", f"Error: {words}\n")
+    assert run("show", ".", "")[0] == run("show", "")[0] == 2
+    Path("clean").mkdir()
+    write(Path("res"), quality("a", right(90)))
+    code, _, err = run("compare", "res", "clean")
+    assert (code, '"clean" contains no results of vitbench' in err) == (2, True)
+    Path("bad").mkdir()
+    Path("bad/vitbench.sqlite").write_text("not a database, of more than sixteen bytes")
+    assert "move it away, or name another folder" in run("leaderboard", "bad")[2]
 
 
 def test_findings_end_with_what_the_claims_come_to(run: Run, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_stdout_and_a_file_hold_the_same(form: str, start: str, run: Run, result
     assert out.startswith(start)
     assert out.endswith("\n")
     assert not out.endswith("\n\n")
-    assert run("leaderboard", results, "--format", form, "--output", place) == (0, "", "")
+    assert run("leaderboard", results, "--format", form, "--output", place) == (0, "", f"{place}\n")
     assert place.read_bytes() == out.encode()
 
 
@@ -190,7 +190,7 @@ def test_a_new_format_is_one_line_and_one_module(
     monkeypatch.setitem(cli.commands, "leaderboard", command.leaderboard)
     assert "[table|md|csv|json|latex|html|fake]" in run("leaderboard", "--help")[1]
     assert run("leaderboard", results, "--format", "fake") == (0, "2 rows\n", "")
-    assert run("leaderboard", results, "--output", tmp_path / "board.FK") == (0, "", "")
+    assert run("leaderboard", results, "--output", tmp_path / "board.FK") == (0, "", f"{tmp_path / 'board.FK'}\n")
     assert (tmp_path / "board.FK").read_text() == "2 rows\n"
 
 
@@ -245,6 +245,11 @@ def test_a_new_picture_is_one_line_and_one_module(run: Run, results: Path, monke
     assert "digits: 2 rows" in (results / "plots" / "fake.svg").read_text()
 
 
+def test_all_reasons_are_in_the_folder_that_is_named(run: Run, tmp_path: Path) -> None:
+    place = fill(tmp_path / "my results", f.quality("vit"), *f.speed("vit", verdict="warn", reason="load"))
+    assert f"All reasons: `vitbench leaderboard '{place}' --details`." in " ".join(run("leaderboard", place)[1].split())
+
+
 def test_nothing_to_draw_is_said(run: Run, tmp_path: Path) -> None:
     code, out, err = run("leaderboard", fill(tmp_path / "r", f.quality("vit")), "--plots")
     assert (code, out) == (0, "")
@@ -265,6 +270,7 @@ def test_pictures_of_an_earlier_leaderboard_are_removed_and_nothing_else(run: Ru
     assert err.splitlines() == [
         *(f"{place / name} belonged to an earlier leaderboard and was removed." for name in stale),
         *(str(place / name) for name in ("pareto.png", "pareto.svg")),
+        "curves was not drawn: no row has a training curve.",
     ]
 
 

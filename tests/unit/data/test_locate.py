@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,6 +156,14 @@ def test_unusable_paths_are_told_apart(tmp_path: Path) -> None:
         with pytest.raises(UnusableError, match=reason) as caught:
             _locate("pets", None, tmp_path / name, tmp_path)
         assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_wrong_folder_is_corrected_where_it_was_given(tmp_path: Path) -> None:
+    with pytest.raises(UnusableError, match=r"correct --data pets=PATH$"):
+        _locate("pets", None, tmp_path / "missing", tmp_path)
+    given: dict[str, Any] = {"spec": None, "plugin": "mine", "layouts": LAYOUTS, "data_root": tmp_path}
+    with pytest.raises(UnusableError, match=r"correct \[data\] in s\.toml$"):
+        locate("pets", **given, data_path=tmp_path / "missing", given_in="s.toml")
 
 
 def test_a_name_that_nobody_knows_is_a_usage_error(tmp_path: Path) -> None:

@@ -97,3 +97,16 @@ def test_columns_are_those_that_are_asked_for_in_their_order() -> None:
 def test_what_cannot_be_shown_is_refused(asked: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         board(**asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"where": "throughput > 5"}, "no row has throughput: speeds were not measured."),
+        ({"where": "throughptu > 5"}, "there is no metric"),
+        ({"sort": "-train-throughput"}, "no row has train_throughput: speeds were not measured."),
+    ],
+)
+def test_speeds_that_were_not_measured_are_no_slip(asked: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        viewed(build([f.quality("a", 340)], [], "top1"), View(**asked))  # type: ignore[arg-type]

@@ -77,13 +77,19 @@ def test_data_of_an_ambiguous_name_is_refused() -> None:
 
     def paths(name: str, suite: str = "", home: str = "") -> list[str]:
         found = Suite(name="s", summary="x", data={suite: "in"} if suite else {})
-        return list(module._data_paths(found, None, Selection(data={name: "there"}), catalog, home))
+        return list(module._data_paths(found, None, Selection(data={name: "there"}), catalog, home)[0])
 
     assert paths("datasets/cifar10") == ["datasets/cifar10"]
     assert paths("cifar100") == ["datasets/cifar100"]
     assert paths("mine", "cifar10", home="other") == ["other/cifar10", "mine"]
     with pytest.raises(UsageError, match="is ambiguous; give one of: datasets/cifar10, other/cifar10"):
         paths("cifar10")
+
+
+def test_the_suite_file_that_gives_a_folder_is_known_unless_the_user_gives_another() -> None:
+    suite, path = Suite(name="s", summary="x", data={"mine": "in", "yours": "in"}), Path("far/s.toml")
+    _, given_in = module._data_paths(suite, path, Selection(data={"yours": "there"}), load_catalog(), "")
+    assert given_in == {"mine": "far/s.toml"}
 
 
 def test_a_recipe_that_goes_by_the_clock_needs_a_budget() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -166,11 +166,12 @@ def prepared(
     speed: SpeedPlan = SUITE.speed,
     data: Mapping[str, str] = MappingProxyType({}),
     say: Callable[[str], None] = lambda _: None,
+    speeds: Literal["all", "only"] = "all",
     **settings: dict[str, str],
 ) -> Prepared:
     suite = Suite(name="s", summary="x", recipe=recipe, speed=speed)
     short = {name.partition("/")[2] or name: path for name, path in data.items()}
-    selection = Selection(models=models, datasets=tuple(datasets), settings=settings, data=short)
+    selection = Selection(models=models, datasets=tuple(datasets), settings=settings, data=short, speeds=speeds)
     cells = tuple(expand(suite, CATALOG, selection))
     request = PrepareRequest(cells=cells, conditions=Conditions(threads=1), data_paths=dict(data))
     return prepare(request, CATALOG, say)
@@ -378,6 +379,17 @@ def test_where_nothing_is_trained_all_images_are_scored(tmp_path: Path) -> None:
         found = prepared(model, datasets=[f"scored:kept={kept}"], recipe="score")
         assert [cell.unavailable for cell in found.cells if isinstance(cell.cell, QualityCell)] == [""]
         assert found.notes[0] == f"scored{':kept=train' if kept == 'train' else ''}: 12 test images in 2 classes"
+
+
+def test_a_run_of_speeds_alone_does_not_say_what_is_scored(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_text("one")
+    model = f"zoo/sound:checkpoint={tmp_path}/weights.pt"
+    told = "no test split, and no model is trained"
+    scored = prepared(model, datasets=["scored:kept=train"], recipe="score")
+    assert any(told in note for note in scored.notes)
+    timed = prepared(model, datasets=["scored:kept=train"], recipe="score", speeds="only")
+    assert timed.cells
+    assert not any(told in note for note in timed.notes)
 
 
 def test_a_head_of_more_classes_is_scored_on_those_of_the_data(tmp_path: Path) -> None:

@@ -59,6 +59,12 @@ def test_top5_is_in_percent_and_other_metrics_keep_their_units():
     assert (row["top5"], row["top5_err"], row["ece"], row["top1"]) == ("75.0", "25.0", "0.031", "")
 
 
+def test_a_metric_without_a_value_is_no_invalid_one():
+    absent = f.measurement("top5", None, verdict="invalid", reasons=["it says nothing of 4 classes"])
+    [row] = rows(render(build([f.record(f.quality_cell(), [f.top1(300), absent])], [], "top1"), "csv"))
+    assert (row["verdict"], row["reasons"]) == ("valid", "top5 has no value: it says nothing of 4 classes")
+
+
 def test_seeds_without_a_result_are_told():
     failed = [f.record(f.quality_cell("a", seed=seed), status="failed", reason="nan") for seed in (2, 3)]
     [row] = rows(render(build([f.quality("a"), f.quality("a", seed=1), *failed], [], "top1"), "csv"))

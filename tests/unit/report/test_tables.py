@@ -4,7 +4,7 @@ import factories as f
 import msgspec
 
 from vitbench.leaderboard.leaderboard import build
-from vitbench.records import HELD_OUT, METHOD, Allotted, Head, Record, Style
+from vitbench.records import HELD_OUT, METHOD, Allotted, FigureCell, Head, Record, Style
 from vitbench.report.tables import Section, missing, sections
 
 
@@ -226,6 +226,13 @@ def test_missing_cells_of_one_reason_are_put_together():
         ("a", "failed", "digits, seed 0; 2 speed cells", "no network"),
         ("b", "oom", "digits, seed 0", "needs 9 GiB"),
     ]
+
+
+def test_a_figure_without_a_result_is_named():
+    cell = FigureCell(figure="figures/attention", of=f.quality_cell("a").cell)
+    planned = msgspec.structs.replace(f.quality_cell("a"), cell=cell, id="f" * 16, key="f" * 16)
+    found = missing(build([f.record(planned, status="failed", reason="there is no layer 9")], [], "top1"))
+    assert [(m.model, m.cells) for m in found] == [("a", "figure figures/attention, digits, seed 0")]
 
 
 def test_many_seeds_of_a_failure_are_counted():

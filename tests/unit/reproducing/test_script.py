@@ -58,8 +58,41 @@ def test_a_suite_that_was_a_file_is_in_the_script(tmp_path: Path) -> None:
     records = trained()
     found = again(folder(tmp_path, records, {"suite": "far/mine.toml"}, SUITE), records[0].id)
     assert "--suite suite.toml" in found.command.command
-    assert f"cat > suite.toml <<'END_OF_SUITE_'\n{SUITE}END_OF_SUITE_\n" in script_of(found)
+    assert f"cat > \"$OUTPUT/suite.toml\" <<'END_OF_SUITE_'\n{SUITE}END_OF_SUITE_\n" in script_of(found)
     assert "given below" not in script_of(found)
+
+
+def test_the_folders_in_a_suite_file_are_found_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    suite = f'{SUITE}datasets = ["digits:a=1"]\n[data]\ndigits = "clean"\nother = "unused"\n'
+    record = factories.quality("vit", 200)
+    found = again(folder(tmp_path / "r", [record], {"suite": "far/mine.toml"}, suite), record.id)
+    assert shlex.join(["--data", f"digits={tmp_path}/far/clean"]) in found.command.command
+    assert "unused" not in found.command.command
+    given = {"suite": "far/mine.toml", "data": {"digits": "/mine"}}
+    found = again(folder(tmp_path / "g", [record], given, suite), record.id)
+    assert "--data digits=/mine" in found.command.command
+
+
+@pytest.mark.process
+def test_a_script_leaves_the_suite_of_its_user_alone(tmp_path: Path) -> None:
+    record = factories.quality("vit", 200)
+    script = script_of(again(folder(tmp_path / "r", [record], {"suite": "suite.toml"}, SUITE), record.id))
+    (tmp_path / "suite.toml").write_text("mine")
+    ran_with(script, tmp_path)
+    assert (tmp_path / "suite.toml").read_text() == "mine"
+    assert (tmp_path / "out" / "suite.toml").read_text() == SUITE
+    assert "--suite\nout/suite.toml\n" in (tmp_path / "arguments").read_text()
+
+
+def ran_with(script: str, place: Path) -> None:
+    """Run a script in a folder, with a vitbench that writes its arguments down."""
+    programs = place / "bin"
+    programs.mkdir()
+    (programs / "vitbench").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > arguments\n')
+    (programs / "vitbench").chmod(0o755)
+    environment = {"PATH": f"{programs}:/usr/bin:/bin", "INSTALL": "no"}
+    subprocess.run(["/bin/sh", "-s", "out"], input=script.encode(), cwd=place, env=environment, check=True)
 
 
 @pytest.mark.process
@@ -74,12 +107,7 @@ def test_no_name_is_ever_run(tmp_path: Path) -> None:
     )
     place = folder(tmp_path / "r", [msgspec.structs.replace(record, planned=planned)], {"data": {"digits": odd}})
     script = script_of(again(place, record.id))
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "vitbench").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > arguments\n')
-    (programs / "vitbench").chmod(0o755)
-    environment = {"PATH": f"{programs}:/usr/bin:/bin", "INSTALL": "no"}
-    subprocess.run(["/bin/sh", "-s", "out"], input=script.encode(), cwd=tmp_path, env=environment, check=True)
+    ran_with(script, tmp_path)
     assert not (tmp_path / "ran").exists()
     assert f"digits={odd}" in (tmp_path / "arguments").read_text()
     assert shlex.quote(odd) in script

@@ -84,6 +84,16 @@ def test_the_headline_is_what_tables_show_first_and_not_what_is_known_beforehand
     assert [line.partition("1x8x8: ")[2] for line in stream.take().splitlines()] == ["mine 2.00 ms, 3.0 s", "3.0 s"]
 
 
+def test_a_headline_that_is_not_valid_is_marked_as_in_tables(clock: Clock) -> None:
+    talk, stream = talker([TIMED], terminal=False)
+    for verdict in ("warn", "invalid"):
+        talk(ended(TIMED, 3.0, measurements=[factories.measurement("throughput", 1234.4, verdict=verdict)]))
+    assert [line.partition("1x8x8: ")[2] for line in stream.take().splitlines()] == [
+        "~1,234 images/s, 3.0 s",
+        "!1,234 images/s, 3.0 s",
+    ]
+
+
 def test_a_pipe_gets_one_line_a_cell_and_no_control_characters(clock: Clock) -> None:
     talk, stream = talker([FIRST, TIMED], terminal=False)
     talk(started(FIRST))

@@ -13,6 +13,7 @@ const whereReader = (dimensions, units) => {
   const OPERATORS = { "<": "<", "<=": "<=", "=<": "<=", "\u2264": "<=", ">": ">", ">=": ">=", "=>": ">=", "\u2265": ">=" };
   const TURNED = { "<": ">=", "<=": ">", ">": "<=", ">=": "<" };
   const SIGNS = { "&": "and", "&&": "and", ",": "and", ";": "and", "|": "or", "||": "or", "!": "not" };
+  const SPEEDS = ["throughput", "latency_p50", "latency_p95", "peak_memory", "train_throughput"];
   const KEYWORDS = ["and", "or", "not"];
   const has = (object, key) => Object.prototype.hasOwnProperty.call(object, key);
 
@@ -83,6 +84,8 @@ const whereReader = (dimensions, units) => {
       if (alike.length === 1) return alike[0];
       NUMBER.lastIndex = 0;
       if (NUMBER.exec(asked)?.[0] === asked) throw error(`the metric comes first, then the number: ${EXAMPLE}.`, start);
+      const speed = asked.toLowerCase(), measured = SPEEDS.some((name) => has(units, name));
+      if (SPEEDS.includes(speed)) throw error(`no row has ${speed}${measured ? "" : ": speeds were not measured"}.`, start);
       const listed = names.slice(0, MOST_NAMES).join(", ") + (names.length > MOST_NAMES ? ` and ${names.length - MOST_NAMES} more` : "");
       throw error(`there is no metric "${asked}".${didYouMean(asked.toLowerCase(), names) || ` There are: ${listed}.`}`, start);
     };

@@ -248,26 +248,26 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
         return msgspec.structs.replace(
             one, value=None, low=None, high=None, ratio=None, verdict=Verdict(level="invalid", reasons=reasons)
         )
-    if one.unit == "fraction" and abs(one.value) > 1 + _ROUNDING:
-        one = msgspec.structs.replace(one, verdict=_no_fraction(one))
-    low, high = (one.value if end is None else end for end in (one.low, one.high))
-    slack = _ROUNDING * max(abs(low), abs(one.value), abs(high))
-    if low - slack <= one.value <= high + slack:
+    value = one.value
+    if one.unit == "fraction" and abs(value) > 1 + _ROUNDING:
+        one = msgspec.structs.replace(one, verdict=_no_fraction(one, value))
+    low, high = (value if end is None else end for end in (one.low, one.high))
+    slack = _ROUNDING * max(abs(low), abs(value), abs(high))
+    if low - slack <= value <= high + slack:
         return one
     # Rows are ranked by it, which must not contradict their order by value.
-    (doubted,) = doubt([one], "warn", [f"no interval: {low:g} to {high:g} does not hold the value {one.value:g}"])
+    (doubted,) = doubt([one], "warn", [f"no interval: {low:g} to {high:g} does not hold the value {value:g}"])
     return msgspec.structs.replace(doubted, low=None, high=None)
 
 
-def _no_fraction(one: Measurement) -> Verdict:
+def _no_fraction(one: Measurement, value: float) -> Verdict:
     """Return the verdict on a value outside -1..1 whose unit is "fraction": tables would show 52 as 5200 %.
 
     It is as wrong for what is exact, which `doubt` leaves alone.
     """
-    assert one.value is not None
-    percent = one.value if abs(one.value) <= 100 else 95.0
+    percent = value if abs(value) <= 100 else 95.0
     reason = (
-        f'{one.name} is {one.value:g}, but its unit is "fraction"; return {percent / 100:g} for {percent:g} %, or use '
+        f'{one.name} is {value:g}, but its unit is "fraction"; return {percent / 100:g} for {percent:g} %, or use '
         "another unit"
     )
     return Verdict(level="invalid", reasons=(*one.verdict.reasons, reason))

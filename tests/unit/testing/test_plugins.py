@@ -152,9 +152,7 @@ def test_what_an_installed_library_changes_is_not_the_plugins_doing(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
     (info / "top_level.txt").write_text("loud_library\n")
     (tmp_path / "loud_library.py").write_text("import warnings\nwarnings.simplefilter('ignore', ResourceWarning)\n")
-    install(
-        f"import warnings\nimport loud_library\nif 'pytest' not in __import__('sys').modules:\n    pass\n    {then}"
-    )
+    install(f"import sys, warnings\nimport loud_library\nif 'pytest' not in sys.modules:\n    {then or 'pass'}")
     found = outcomes("check_plugin_loads_quietly")["check_plugin_loads_quietly"]
     assert found.status == ("failed" if reason else "passed")
     assert found.reason.startswith(reason)

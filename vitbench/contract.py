@@ -119,6 +119,7 @@ def call(
     Raises:
         TypeError: it takes an argument that is not offered, or does not take one of its own.
     """
+    declares = own is not None
     own, later = own or {}, later or {}
     outer = _parameters(function, wrapped=False)
     collects = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in outer)
@@ -139,7 +140,8 @@ def call(
         if parameter.name not in given and parameter.default is parameter.empty and parameter.kind not in _VARIADIC:
             asks = f"{_name_of(function)} takes {parameter.name!r}, which it is not given."
             known = [*offered, *later, *own]
-            raise TypeError(f"{asks}{did_you_mean(parameter.name, known)} It may take: {', '.join(known)}")
+            remedy = "; declare its own arguments in the spec's `options`, or a model's `arguments`" if declares else ""
+            raise TypeError(f"{asks}{did_you_mean(parameter.name, known)} It may take: {', '.join(known)}{remedy}")
         if parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             positional.append(given.pop(parameter.name, parameter.default))
     return function(*positional, **given)

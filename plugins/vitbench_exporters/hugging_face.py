@@ -66,6 +66,8 @@ def write(results: ExportedResults, output: Path, datasets: Sequence[str]) -> li
         f"No .eval_results for {name}: name its Hub repository, hugging-face:datasets={file_name(name)}:OWNER/NAME."
         for name in unnamed
     ]
+    if not models:
+        notes = ["Model cards hold the results of trainings only."]
     return [*left_out.notes(), *notes]
 
 

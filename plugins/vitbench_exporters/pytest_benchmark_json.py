@@ -45,7 +45,9 @@ def write(results: ExportedResults, output: Path) -> list[str]:
         path = output / f"{number:04}_{names[machine]}.json"
         path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
     notes = left_out.notes()
-    return [*notes, f"Compare: pytest-benchmark compare {output}/*.json"] if number else notes
+    if not number:
+        return notes or ["The format holds timings only."]
+    return [*notes, f"Compare: pytest-benchmark compare {output}/*.json"]
 
 
 def _benchmarks(cell: ExportedCell, left_out: LeftOut) -> Iterator[dict[str, Any]]:

@@ -43,7 +43,7 @@ def write(results: ExportedResults, output: Path) -> list[str]:
                 files[kind, *where].append(line)
     for key, name in _names([key for key, lines in files.items() if lines]).items():
         _write(output / f"{name}.csv", files[key])
-    return left_out.notes()
+    return left_out.notes() or ([] if any(files.values()) else ["The files hold accuracy and throughput only."])
 
 
 def _names(keys: Sequence[tuple[str, ...]]) -> Mapping[tuple[str, ...], str]:

@@ -33,6 +33,7 @@ from vitbench.records import SpeedCell
 from vitbench.scaffold import write_package
 from vitbench.specs import At, FigurePart, Part, load_target
 from vitbench.testing import checks_of, run_checks
+from vitbench.testing.cases import PluginCase
 
 ROOT = Path(__file__).parents[2]
 OFFERED = (
@@ -209,6 +210,14 @@ def test_the_example_in_every_hooks_docstring_gives_what_it_promises(tmp_path):
     for hook, path in paths.items():
         offers = getattr(catalog, hook.removeprefix("vitbench_"))
         assert [offer.plugin.distribution for offer in offers.values()].count(str(path)) == 1, hook
+
+
+def test_the_examples_of_all_hooks_pass_the_checks_of_a_whole_plugin(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("\n".join(blocks("docs/plugin-hooks.md", "python")))
+    (tmp_path / "small.toml").write_text('name = "small"\nsummary = "Small"\n')
+    checks = [check for check in checks_of(str(path)) if isinstance(check.case, PluginCase)]
+    assert [(one.check, one.reason) for one in run_checks(checks) if one.status == "failed"] == []
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -16,7 +17,9 @@ import pandas as pd
 import pytest
 
 from vitbench.catalog import load_catalog
-from vitbench.exporting.export import export_results
+from vitbench.errors import UsageError
+from vitbench.exporting.export import export_results, write_export
+from vitbench.exporting.reading import read_exported
 
 pytestmark = pytest.mark.process
 
@@ -169,6 +172,25 @@ def test_every_eval_ever(export, schemas: dict[str, Any]) -> None:
     assert notes[0].startswith(
         "Left out: invalid values (2), timings, which the schema has no place for (3), trainings"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("timm-csv", "The files hold accuracy and throughput only"),
+        ("pytest-benchmark", "The format holds timings only"),
+        ("hugging-face", "Model cards hold the results of trainings only"),
+    ],
+)
+def test_a_format_that_has_no_place_for_the_results_says_so(
+    folder: Path, tmp_path: Path, name: str, words: str
+) -> None:
+    """Else the exporter itself would be blamed for writing nothing."""
+    whole, _ = read_exported(folder)
+    results = dataclasses.replace(whole, rows=(), cells=tuple(cell for cell in whole.cells if cell.kind == "quality"))
+    offer = load_catalog().exporter(name)
+    with pytest.raises(UsageError, match=rf"could export\. {words}\."):
+        write_export(offer, results, tmp_path / "out", offer.spec.defaults)
 
 
 def test_the_example_of_a_third_party_writes_offline_runs(folder: Path, tmp_path: Path) -> None:

@@ -166,6 +166,23 @@ def test_what_cannot_be_called_is_told_in_words(function: Any, own: dict[str, An
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({}, "It may take: image_size; declare its own arguments in the spec's `options`, or a model's `arguments`"),
+        ({"width": 2}, "It may take: image_size, width; declare its own arguments in the spec's `options`"),
+        (None, "It may take: image_size"),
+    ],
+)
+def test_an_argument_that_is_not_given_is_to_be_declared_where_a_spec_can(
+    own: dict[str, Any] | None, words: str
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        contract.call(lambda depth, **_: 0, {"image_size": 8}, own)
+    assert words in str(caught.value)
+    assert own is not None or str(caught.value).endswith(words)
+
+
 def test_what_the_function_raises_is_its_own() -> None:
     def build(*, num_classes: int) -> None:
         raise KeyError("depth")

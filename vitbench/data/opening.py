@@ -7,6 +7,7 @@ Shapes: N images in a split, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
+import inspect
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ __all__ = [
     "absent_classes",
     "check_class_count",
     "fault",
+    "no_image_set",
     "open_splits",
     "refuses",
 ]
@@ -261,6 +263,24 @@ def check_class_count(located: Located, class_names: Sequence[str]) -> None:
         )
 
 
+def no_image_set(given: object, split: SplitName) -> str:
+    """Return what is wrong with what `open` returned if it is no `ImageSet`, such as a list; else an empty text."""
+    lacking = [name for name in ("labels", "class_names") if not _has(given, name)]
+    if not _has(given, "image") and not _has(given, "images"):
+        lacking.append("image or images")
+    if not lacking:
+        return ""
+    return (
+        f'open(split="{split}") returned {type(given).__name__}, which has no {lacking[0]}; it must return an '
+        "ImageSet, with labels, class_names, and image(i) or images(index)"
+    )
+
+
+def _has(given: object, name: str) -> bool:
+    """Return whether an object has an attribute; a property counts whose own code raises AttributeError."""
+    return inspect.getattr_static(given, name, given) is not given or hasattr(given, name)
+
+
 def _open(located: Located, name: SplitName) -> OpenedSplit | None:
     """Return a split whose labels are in order; None where the files have no such split."""
     remedy = f"give its location with --data {quote(located.name)}=PATH"
@@ -273,6 +293,8 @@ def _open(located: Located, name: SplitName) -> OpenedSplit | None:
         )
         if images is None:
             return None
+        if lack := no_image_set(images, name):
+            raise ValueError(lack)
         labels, classes = np.asarray(images.labels), len(images.class_names)
         names = getattr(images, "names", None)
         named = len(labels) if names is None else len(names)

@@ -101,6 +101,11 @@ def write_export(
     if not own:
         if not before:
             (output / LIST_NAME).unlink()
+            if not notes and any(cell.status == "ok" for cell in results.cells):
+                raise UnusableError(
+                    f"exporter {offer.name} wrote no file into its folder; `write` must write below `output`, or "
+                    "return notes that say what it left out"
+                )
             raise UsageError(f"there is nothing that {offer.name} could export.{''.join(f' {note}' for note in notes)}")
         own = after
     return Exported(paths=tuple(output / name for name in sorted(own)), notes=tuple(notes))

@@ -37,7 +37,10 @@ def check_exporter_writes(case: ExporterCase) -> None:
     """For results with a training and a timing, it writes a file and returns None or one-line notes."""
     with _written(case, _results()) as (files, said):
         if not files:
-            raise CheckFailed("write wrote no file of results with a training and a timing")
+            raise CheckFailed(
+                "write wrote no file into its folder for results with a training and a timing; it must write below "
+                "`output`"
+            )
         _check_notes(said)
 
 

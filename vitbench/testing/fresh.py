@@ -8,7 +8,10 @@ from __future__ import annotations
 import random
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import msgspec
@@ -20,7 +23,7 @@ from vitbench.contract import OFFERED
 from vitbench.execution.executor import Send
 from vitbench.specs import load_target
 
-__all__ = ["HEAVY", "Imported", "Loaded", "import_in_child", "tell_loading"]
+__all__ = ["HEAVY", "Asked", "Imported", "Loaded", "import_in_child", "tell_loading"]
 
 UNUSUAL = 876_543_210
 """A seed that no plugin would set."""
@@ -36,21 +39,50 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """What failed, and what it did that the catalog tells."""
     changed: tuple[str, ...]
     """What else it changed that others rely on."""
+    libraries: tuple[str, ...] = ()
+    """If it changed anything: the modules of other installed packages that it imported, in this order."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fresh process is to load."""
+
+    selection: PluginSelection
+    first: tuple[str, ...] = ()
+    """Modules to import before: what they change is not the plugin's doing."""
 
 
 def tell_loading() -> None:
     """Load the plugins that standard input selects, and write a `Loaded` as JSON into the last line of stdout."""
-    selection = msgspec.json.decode(sys.stdin.buffer.read(), type=PluginSelection)
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Asked)
+    selection = request.selection
+    for name in request.first:
+        with suppress(Exception):  # such as one that another module puts there
+            import_module(name)
     imported, before = set(sys.modules), _surroundings()
     catalog = load_catalog(selection)
     after = _surroundings()
     asked = {*(selection.allowed or ()), *(file.name for file in selection.files)}
+    changed = tuple(name for name, state in after.items() if state != before[name])
+    new = [name for name in sys.modules if name not in imported]
     loaded = Loaded(
         imported=tuple(name for name in HEAVY if name in sys.modules and name not in imported),
         problems=tuple(problem.error for problem in catalog.problems if problem.plugin in asked),
-        changed=tuple(name for name, state in after.items() if state != before[name]),
+        changed=changed,
+        libraries=_of_libraries(new, catalog) if changed else (),
     )
     print(f"\n{msgspec.json.encode(loaded).decode()}")
+
+
+def _of_libraries(names: Iterable[str], catalog: Catalog) -> tuple[str, ...]:
+    """Return those of some modules that installed packages bring, other than those of the plugins."""
+    own = {_normal(plugin.distribution) for plugin in catalog.plugins}
+    brought = packages_distributions()
+    tops = {top for top, givers in brought.items() if own.isdisjoint(map(_normal, givers))}
+    return tuple(name for name in names if name.partition(".")[0] in tops)
+
+
+def _normal(distribution: str) -> str:
+    return distribution.lower().replace("_", "-")
 
 
 def _surroundings() -> dict[str, object]:

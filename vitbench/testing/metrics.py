@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, get_args
 
@@ -19,6 +19,7 @@ from vitbench.specs import MeasurementSpec, MetricSpec, load_target
 from vitbench.testing.cases import MetricCase
 from vitbench.testing.checks import CheckFailed, need, raised
 from vitbench.testing.subjects import IMAGES, Scene, scenes, shuffled
+from vitbench.worker.metrics import single_result
 
 Result = Measurement | ImageScores | ConfusionScore | SampleScore
 
@@ -304,10 +305,8 @@ def _measure(case: MetricCase, subject: Subject) -> list[Result]:
     measure = load_target(case.spec.measure)  # what cannot be imported is no broken contract
     try:
         given = contract.call(measure, {"subject": subject}, case.spec.defaults)
-        if isinstance(given, get_args(Result)) or not isinstance(given, Iterable):
-            raise CheckFailed(
-                f"measure returned one {type(given).__name__}; yield it, or return a list of measurements"
-            )
+        if fault := single_result(given):
+            raise CheckFailed(fault)
         results = list(given)
     except (Skip, CheckFailed):
         raise

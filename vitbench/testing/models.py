@@ -39,6 +39,7 @@ from vitbench.testing.cases import ModelCase
 from vitbench.testing.checks import TOO_LARGE, CheckFailed, raised
 from vitbench.testing.choices import other_values
 from vitbench.testing.fitting import tensors_of
+from vitbench.training.frozen_features import features, own_features
 from vitbench.worker.runtime import changed_flags, runtime, seed_all
 from vitbench.worker.weights import names_of_spec
 
@@ -89,6 +90,25 @@ def check_model_logits(case: ModelCase) -> None:
             raise CheckFailed("logits are not finite for normal noise; look for a division by zero or an overflow")
     if device == "meta":
         raise Skip(f"{TOO_LARGE}: shape and type of its logits are right, their values are not checked")
+
+
+def check_model_features(case: ModelCase) -> None:
+    """The model's method `features`, if it has one, gives a vector ``[B, D]`` of finite floats, one per image."""
+    device = cheapest_device(case)
+    model = sample(case) if device == "cpu" else on_meta(case, CLASSES)
+    if own_features(model) is None:
+        raise Skip("it has no method features")
+    try:
+        with torch.inference_mode():
+            found = features(model, noise(case, 2, device=device))
+    except UsageError as error:
+        raise CheckFailed(str(error)) from error
+    except Exception as error:
+        raise CheckFailed(f"its method features raised {raised(error)}") from error
+    if device == "meta":
+        raise Skip(f"{TOO_LARGE}: the shape of its features is right, their values are not checked")
+    if not found.isfinite().all():
+        raise CheckFailed("its method features gives numbers that are not finite; a head is to be fitted to them")
 
 
 def check_model_class_names(case: ModelCase) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitbench import contract
+from vitbench.data.opening import no_image_set
 from vitbench.errors import Skip
 from vitbench.execution.processes import ProgramError, answer_of
 from vitbench.protocols import ImageSet
@@ -136,7 +137,11 @@ def _open(
         images = call_open(target, root, split, options, classes)
         if images is None:
             return None
+        if lack := no_image_set(images, split):
+            raise CheckFailed(lack)
         labels, names = len(images.labels), len(images.class_names)
+    except CheckFailed:
+        raise
     except Exception as error:
         raise CheckFailed(f'open(split="{split}") raised {raised(error)}') from error
     if not labels or not names:

@@ -68,6 +68,7 @@ CHECKS: Mapping[type, tuple[str, Mapping[str, tuple[str, ...]]]] = MappingProxyT
                 "check_model_declared_size": _BUILT,
                 "check_model_class_names": (),
                 "check_model_logits": _CALLED[:2],
+                "check_model_features": _CALLED,
                 "check_model_follows_data": _CALLED,
                 "check_model_options": _CALLED,
                 "check_model_builds_on_meta": _CALLED,

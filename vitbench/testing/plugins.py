@@ -18,7 +18,7 @@ from vitbench.planning.recipe_options import own_recipe_options, recipe_that_a_m
 from vitbench.specs import ModelSpec
 from vitbench.testing.cases import PluginCase
 from vitbench.testing.checks import CheckFailed
-from vitbench.testing.fresh import Imported, Loaded, import_in_child
+from vitbench.testing.fresh import Asked, Imported, Loaded, import_in_child
 
 SECONDS = 60.0
 """For loading a plugin, and for importing what it names; the largest libraries take ten."""
@@ -114,11 +114,20 @@ def _losses(case: PluginCase) -> list[str]:
 
 @functools.cache
 def _loaded(case: PluginCase) -> Loaded:
-    """Load the plugin in a fresh process."""
+    """Load the plugin in a fresh process; what the libraries change that it imports is not its doing."""
+    loaded = _load(case)
+    if not loaded.changed or not loaded.libraries:
+        return loaded
+    return msgspec.structs.replace(loaded, changed=_load(case, first=loaded.libraries).changed)
+
+
+def _load(case: PluginCase, *, first: tuple[str, ...] = ()) -> Loaded:
+    """Load the plugin in a fresh process, which imports some modules first."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "vitbench.testing.fresh"]
+    request = msgspec.json.encode(Asked(selection=case.alone, first=first))
     try:
-        answer = answer_of(command, msgspec.json.encode(case.alone), environment=environment, timeout=SECONDS)
+        answer = answer_of(command, request, environment=environment, timeout=SECONDS)
     except subprocess.TimeoutExpired as error:
         raise CheckFailed(f"listing it takes more than {SECONDS:g} s; is it waiting for something?") from error
     except ProgramError as error:

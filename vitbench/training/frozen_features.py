@@ -21,7 +21,7 @@ from vitbench.training.inputs import preprocess
 from vitbench.training.loading import batches, padded
 from vitbench.training.setup import autocast
 
-__all__ = ["FITTED", "extracted", "features", "fitted_head", "with_head"]
+__all__ = ["FITTED", "extracted", "features", "fitted_head", "own_features", "with_head"]
 
 FITTED = "fitted_head"
 """The attribute of a model that names the part that `with_head` gave it."""
@@ -117,7 +117,7 @@ def with_head(model: nn.Module, head: nn.Module, images: Tensor) -> nn.Module:
         UsageError: as `features` does.
     """
     with _evaluating(model), torch.no_grad():
-        own, name = _own_method(model), _last_linear(model, images[:2])
+        own, name = own_features(model), _last_linear(model, images[:2])
         if name and (own is None or _enter(model, name, own, images[:2])):
             parent, _, child = name.rpartition(".")
             is_linear = isinstance(model.get_submodule(name), nn.Linear)
@@ -177,7 +177,7 @@ def _name(model: nn.Module) -> str:
 
 def _reader(model: nn.Module, sample: Tensor) -> Reader:
     """Return what gives the features of a model in eval mode; two images show how it is done."""
-    own = _own_method(model)
+    own = own_features(model)
     if own is not None:
         return lambda images: _checked(own(images), images, f"the method features of {_name(model)}")
     name = _last_linear(model, sample)
@@ -189,7 +189,8 @@ def _reader(model: nn.Module, sample: Tensor) -> Reader:
     return lambda images: _entering(model, name, images)
 
 
-def _own_method(model: nn.Module) -> Reader | None:
+def own_features(model: nn.Module) -> Reader | None:
+    """Return a model's own method ``features``; None where it has none: a submodule of that name does not count."""
     own = getattr(model, "features", None)
     return own if callable(own) and not isinstance(own, nn.Module) else None
 

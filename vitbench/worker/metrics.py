@@ -25,7 +25,7 @@ from vitbench.specs import At, MetricSpec, OptionValue, load_target
 from vitbench.worker.runtime import kept_flags
 from vitbench.worker.scores import Kept, Score, Scored, scored
 
-__all__ = ["Measured", "measure", "measured_by"]
+__all__ = ["Measured", "measure", "measured_by", "single_result"]
 
 _ROUNDING = 1e-6
 """Of the largest of a value and its ends, how far it may lie outside; a metric may compute in float32."""
@@ -94,6 +94,15 @@ def measured_by(catalog: Catalog, measurements: Iterable[Measurement]) -> tuple[
     return tuple(origin(plugin) for plugin in dict.fromkeys(plugins))
 
 
+def single_result(given: object) -> str:
+    """Return what is wrong where a metric did not return several results, as one bare number; else an empty text."""
+    if isinstance(given, Iterable) and not isinstance(given, (Measurement, Score)):
+        return ""
+    if given is None:
+        return "measure returned None; yield measurements, or return a list of them"
+    return f"measure returned one {type(given).__name__}; yield it, or return a list of measurements"
+
+
 def _read_only(subject: Subject) -> Subject:
     """Return a subject whose arrays and training curve are the same and cannot be written to."""
     frozen: dict[str, Any] = {
@@ -122,7 +131,10 @@ def _call(offer: Offer[MetricSpec], subject: Subject, options: Mapping[str, Opti
         return _without_values(offer.spec, f"it needs the module {missing}, which is not installed")
     found: dict[str, Scored] = {}
     try:
-        for given in contract.call(load_target(offer.spec.measure), {"subject": subject}, options):
+        several = contract.call(load_target(offer.spec.measure), {"subject": subject}, options)
+        if fault := single_result(several):
+            raise TypeError(fault)
+        for given in several:
             one = (
                 _of_score(given, offer, subject)
                 if isinstance(given, Score)
@@ -236,13 +248,29 @@ def _complete(given: object, spec: MetricSpec) -> Measurement:
         return msgspec.structs.replace(
             one, value=None, low=None, high=None, ratio=None, verdict=Verdict(level="invalid", reasons=reasons)
         )
-    low, high = (one.value if end is None else end for end in (one.low, one.high))
-    slack = _ROUNDING * max(abs(low), abs(one.value), abs(high))
-    if low - slack <= one.value <= high + slack:
+    value = one.value
+    if one.unit == "fraction" and abs(value) > 1 + _ROUNDING:
+        one = msgspec.structs.replace(one, verdict=_no_fraction(one, value))
+    low, high = (value if end is None else end for end in (one.low, one.high))
+    slack = _ROUNDING * max(abs(low), abs(value), abs(high))
+    if low - slack <= value <= high + slack:
         return one
     # Rows are ranked by it, which must not contradict their order by value.
-    (doubted,) = doubt([one], "warn", [f"no interval: {low:g} to {high:g} does not hold the value {one.value:g}"])
+    (doubted,) = doubt([one], "warn", [f"no interval: {low:g} to {high:g} does not hold the value {value:g}"])
     return msgspec.structs.replace(doubted, low=None, high=None)
+
+
+def _no_fraction(one: Measurement, value: float) -> Verdict:
+    """Return the verdict on a value outside -1..1 whose unit is "fraction": tables would show 52 as 5200 %.
+
+    It is as wrong for what is exact, which `doubt` leaves alone.
+    """
+    percent = value if abs(value) <= 100 else 95.0
+    reason = (
+        f'{one.name} is {value:g}, but its unit is "fraction"; return {percent / 100:g} for {percent:g} %, or use '
+        "another unit"
+    )
+    return Verdict(level="invalid", reasons=(*one.verdict.reasons, reason))
 
 
 def _number(value: object) -> int | float:

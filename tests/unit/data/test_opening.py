@@ -130,3 +130,31 @@ def test_a_validation_split_may_lack_classes() -> None:
 def test_a_layout_that_is_not_taken_is_named() -> None:
     splits = {"train": _split(4), "test": _split(4)}
     assert _open(splits, unused=("zoo/idx",)).notes == ("opened as toys/toy; the folder also looks like zoo/idx",)
+
+
+class Broken:
+    """An image set whose own code looks for an attribute that is not there."""
+
+    class_names = NAMES
+    image = images = None
+
+    @property
+    def labels(self) -> Any:
+        return self.rows  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([1, 2], 'open(split="train") returned list, which has no labels; it must return an ImageSet, with labels, '
+        "class_names, and image(i) or images(index)"),
+        (SimpleNamespace(labels=[0, 1]), "returned SimpleNamespace, which has no class_names; it must"),
+        (SimpleNamespace(labels=[0, 1], class_names=NAMES), "which has no image or images; it must"),
+        (Broken(), "plugin toys failed: AttributeError: 'Broken' object has no attribute 'rows'"),
+    ],
+    ids=["list", "no class names", "no images", "an error of its own"],
+)  # fmt: skip
+def test_what_is_no_image_set_is_told_by_what_it_lacks(given: Any, words: str) -> None:
+    with pytest.raises(UnusableError) as caught:
+        _open({"train": given})
+    assert words in str(caught.value)

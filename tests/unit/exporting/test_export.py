@@ -113,7 +113,12 @@ def breaks(output: Path) -> None:
             UnusableError,
             "is a link or a device, not a file",
         ),
-        (lambda output: None, UsageError, "there is nothing that mine/it could export"),
+        (lambda output: ["Left out: all."], UsageError, r"there is nothing that mine/it could export\. Left out: all"),
+        (
+            lambda output: None,
+            UnusableError,
+            "mine/it wrote no file into its folder; `write` must write below `output`",
+        ),
         (breaks, UnusableError, "exporter mine/it failed: KeyError"),
         (lambda results: 3, UnusableError, "write must return notes"),
     ],
@@ -123,6 +128,12 @@ def test_what_an_exporter_may_not_do(
 ) -> None:
     with pytest.raises(error, match=words):
         write_export(offer(write), results, tmp_path / "out", {})
+
+
+def test_results_without_a_good_cell_are_nothing_to_export(results: ExportedResults, tmp_path: Path) -> None:
+    failed = dataclasses.replace(results, cells=tuple(cell for cell in results.cells if cell.status != "ok"))
+    with pytest.raises(UsageError, match="there is nothing that mine/it could export"):
+        write_export(offer(lambda output: None), failed, tmp_path / "out", {})
 
 
 def failed_alone(folder: Path) -> None:

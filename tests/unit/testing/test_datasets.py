@@ -267,6 +267,12 @@ BAD: dict[str, tuple[str, str, Callable[[str], Any], dict[str, Any]]] = {
         lambda split: None,
         {},
     ),
+    "a list": (
+        "check_dataset_opens",
+        'open(split="train") returned list, which has no labels; it must return an ImageSet',
+        lambda split: [sound(split)],
+        {},
+    ),
     "labels in another order": (
         "check_dataset_order_stable",
         "the labels of train are in a different order when opened again",

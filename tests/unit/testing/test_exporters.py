@@ -76,7 +76,7 @@ def test_a_sound_exporter_passes(check: Callable[[ExporterCase], None]) -> None:
 @pytest.mark.parametrize(
     ("check", "write", "words"),
     [
-        (exporters.check_exporter_writes, idle, "wrote no file"),
+        (exporters.check_exporter_writes, idle, "wrote no file into its folder .* it must write below `output`"),
         (exporters.check_exporter_writes, wordy, "return notes"),
         (exporters.check_exporter_stays_in_its_folder, beside, "left 'level/stray' outside its folder"),
         (exporters.check_exporter_stays_in_its_folder, into_the_working_folder, "left 'here/stray' outside"),

@@ -184,6 +184,12 @@ class Counting(Net):
         return super().forward(images)
 
 
+def pooled_maps(self: Net, images: Tensor) -> Tensor:
+    """Does without `features`."""
+    maps = self.norm(self.convolution(images)).relu()
+    return self.head(self.dropout(nn.functional.adaptive_avg_pool2d(maps, 2).flatten(1)))
+
+
 def batch_mean(self: Net, images: Tensor) -> Tensor:
     features = self.features(images)
     return self.head(self.dropout(features - features.mean(0)))
@@ -409,6 +415,24 @@ BAD: dict[str, tuple[str, str, Build, dict[str, Any]]] = {
         lambda **shape: Unused(**shape),
         {},
     ),
+    "maps for features": (
+        "check_model_features",
+        "the method features of Changed returned torch.float32 [2, 6, 32, 32]; it must return one vector",
+        changed(features=lambda self, images: self.convolution(images), forward=pooled_maps),
+        {},
+    ),
+    "features that are not finite": (
+        "check_model_features",
+        "its method features gives numbers that are not finite",
+        changed(features=lambda self, images: images.flatten(1) / 0, forward=pooled_maps),
+        {},
+    ),
+    "features that break": (
+        "check_model_features",
+        "its method features raised KeyError: 'stem' (test_models.py, line ",
+        changed(features=lambda self, images: {}["stem"], forward=pooled_maps),
+        {},
+    ),
     "a choice that breaks": (
         "check_model_options",
         "with the option sizes=7 forward of images [2, 3, 32, 32] raised RuntimeError",
@@ -500,7 +524,7 @@ def test_each_bad_model_is_caught_by_name(case: str) -> None:
 
 
 @pytest.mark.compute
-@pytest.mark.parametrize("case", ["values in build", "hidden state", "threads"])
+@pytest.mark.parametrize("case", ["values in build", "hidden state", "threads", "maps for features"])
 def test_a_fault_fails_no_other_check(case: str) -> None:
     check, _, build, fields = BAD[case]
     assert list(failed(run(build, **fields))) == [check]
@@ -533,6 +557,25 @@ def large_patches(*, image_size: tuple[int, int], **shape: Any) -> nn.Module:
 @pytest.mark.parametrize("build", [even_sizes, large_patches], ids=["64 alone", "224 alone"])
 def test_a_model_that_follows_the_data_may_refuse_sizes_in_words(build: Build) -> None:
     assert failed(run(build)) == {}
+
+
+class HasAStem(nn.Module):
+    """A submodule called features gives maps, as in torchvision's VGG."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(in_channels, 6, 3, padding=1), nn.ReLU())
+        self.head = nn.Linear(6, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images).mean((2, 3)))
+
+
+def test_a_submodule_called_features_is_no_method() -> None:
+    (outcome,) = run(
+        lambda num_classes, in_channels: HasAStem(num_classes, in_channels), only="check_model_features"
+    ).values()
+    assert (outcome.status, outcome.reason) == ("skipped", "it has no method features")
 
 
 class SkipsABlock(Net):
@@ -723,6 +766,7 @@ def test_a_baseline_is_checked_after_its_own_recipe() -> None:
         "check_model_builds_on_meta": "nothing is counted of a baseline",
         "check_model_gradients": "it has no trainable parameters",
         "check_model_state_dict": "a baseline's weights are not stored",
+        "check_model_features": "it has no method features",
     }
 
 

@@ -135,6 +135,29 @@ def test_a_plugin_may_filter_warnings_of_its_own(install: Install) -> None:
     assert failed() == {}
 
 
+@pytest.mark.parametrize(
+    ("then", "reason"),
+    [
+        ("", ""),
+        ("warnings.simplefilter('ignore', ImportWarning)", "loading it changes the warning filters of all modules; "),
+    ],
+    ids=["the library alone", "the plugin, too"],
+)
+def test_what_an_installed_library_changes_is_not_the_plugins_doing(
+    then: str, reason: str, install: Install, tmp_path: Path
+) -> None:
+    """As numpy and torch set filters when they are imported."""
+    info = tmp_path / "loud-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    (info / "top_level.txt").write_text("loud_library\n")
+    (tmp_path / "loud_library.py").write_text("import warnings\nwarnings.simplefilter('ignore', ResourceWarning)\n")
+    install(f"import sys, warnings\nimport loud_library\nif 'pytest' not in sys.modules:\n    {then or 'pass'}")
+    found = outcomes("check_plugin_loads_quietly")["check_plugin_loads_quietly"]
+    assert found.status == ("failed" if reason else "passed")
+    assert found.reason.startswith(reason)
+
+
 def test_a_plugin_that_imports_torch_when_it_is_listed_is_caught(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

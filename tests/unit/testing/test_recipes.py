@@ -266,10 +266,15 @@ def test_each_bad_recipe_is_caught_by_name(case: str) -> None:
     assert words in outcome.reason
 
 
-@pytest.mark.parametrize("case", ["secret training", "a fixed seed", "a look at the test split"])
+@pytest.mark.parametrize("case", ["secret training", "a fixed seed", "chance of its own", "a look at the test split"])
 def test_a_fault_fails_no_other_check(case: str) -> None:
     check, _, fit, fields = BAD[case]
     assert list(failed(run(fit, **fields))) == [check]
+
+
+def test_chance_of_its_own_is_no_look_at_other_images() -> None:
+    (outcome,) = run(BAD["chance of its own"][2], "check_recipe_sees_its_split").values()
+    assert (outcome.status, outcome.reason.partition(":")[0]) == ("skipped", "depends on check_recipe_seed")
 
 
 def test_every_check_has_a_bad_recipe() -> None:

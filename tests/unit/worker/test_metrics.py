@@ -80,7 +80,9 @@ def test_what_is_like_a_number_is_one(value: Any) -> None:
     [
         ({"it": 0.5}, "p/it failed: TypeError: it returned str where Measurement is expected"),
         ([{"name": "it", "value": 0.5}], "it returned dict where Measurement is expected"),
-        (None, "TypeError: 'NoneType' object is not iterable"),
+        (None, "p/it failed: TypeError: measure returned None; yield measurements, or return a list of them"),
+        (0.5, "TypeError: measure returned one float; yield it, or return a list of measurements"),
+        (Measurement(name="it", value=0.5), "measure returned one Measurement; yield it, or return a list"),
         ([Measurement(name="it", value="0.5")], "Expected `float | null`, got `str` - at `$.value`"),  # type: ignore[arg-type]
         ([Measurement(name="it", value=1 + 2j)], "it returned complex where a number is expected"),  # type: ignore[arg-type]
         ([Measurement(name="it", value=0.5, n=2.5)], "Expected `int | null`, got `float`"),  # type: ignore[arg-type]
@@ -151,6 +153,24 @@ def test_a_value_that_is_not_finite_is_none_with_a_reason_and_such_an_end_is_non
 
     found = measured(lambda subject: [Measurement(name="it", value=0.5, low=-math.inf, high=math.nan)])
     assert (found.value, found.low, found.high, found.verdict.level) == (0.5, None, None, "valid")
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [(52.0, "return 0.52 for 52 %"), (-52.0, "return -0.52 for -52 %"), (640.0, "return 0.95 for 95 %")],
+)
+@pytest.mark.parametrize("exact", [False, True], ids=["measured", "exact"])
+def test_a_fraction_beyond_one_is_invalid(value: float, remedy: str, exact: bool) -> None:
+    """Tables would show 5200 %."""
+    found = measured(lambda subject: [Measurement(name="it", value=value)], exact=exact)
+    assert (found.value, found.verdict.level) == (value, "invalid")
+    assert found.verdict.reasons == (f'it is {value:g}, but its unit is "fraction"; {remedy}, or use another unit',)
+    assert measured(lambda subject: [Measurement(name="it", value=value)], unit="1").verdict.level == "valid"
+
+
+@pytest.mark.parametrize("value", [-1.0, 1.0, 1.0 + 1e-7])
+def test_a_fraction_of_one_is_valid_after_rounding_too_and_may_be_negative(value: float) -> None:
+    assert measured(lambda subject: [Measurement(name="it", value=value)]).verdict.level == "valid"
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.9, 0.1), (0.6, 0.7), (None, 0.4)])
@@ -311,7 +331,7 @@ def test_what_the_spec_says_of_where_and_how_is_stored_with_each_measurement() -
 def timed(**fields: Any) -> Verdict:
     times: dict[str, Any] = {"block_seconds": (1.0,), "call_seconds": (), "warmup_seconds": ()}
     timing = Timing(mode="inference", batch_size=2, calls_per_block=1, **times, **fields)
-    given = offer("it", lambda subject: [Measurement(name="it", value=2.0)], needs="timing")
+    given = offer("it", lambda subject: [Measurement(name="it", value=2.0)], needs="timing", unit="s")
     catalog = Catalog(metrics={"p/it": given})
     [found] = measure(catalog, dataclasses.replace(subject(), timing=timing), "fixed_batch").measurements
     return found.verdict

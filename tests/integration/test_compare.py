@@ -195,7 +195,7 @@ def test_another_machine_is_refused(call: Vitbench, tmp_path: Path, sleepers: No
     results = c.write(tmp_path / "results", c.speeds("vit", 1000), c.speeds("resnet18", 1000))
     code, out, err = call("vit", "resnet18", "--output", results, "--measure")
     assert (code, out) == (12, "")
-    assert f"was measured with machine {f.MACHINE}, and this is {machine_class('cpu')}" in err
+    assert f"was measured with machine {f.MACHINE}, but this is {machine_class('cpu')}" in err
 
 
 def test_an_interruption_ends_it(call: Vitbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -453,7 +453,7 @@ def test_a_training_that_was_killed_ends_with_the_same_bits(name: str) -> None:
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
         ({"repeats": 17}, "repeats must be 1 to the batch size of 16, not 17"),
         ({"patience": 2}, "patience = 2 needs keep"),
-        ({"optimizer": "muun"}, 'there is no optimizer "muun"; near it: muon'),
+        ({"optimizer": "muun"}, 'there is no optimizer "muun"; similar names: muon'),
         ({"scale": (0.5, 0.1)}, "scale must be two rising shares"),
     ],
 )

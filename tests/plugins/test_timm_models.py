@@ -213,7 +213,7 @@ def test_checkpoint_with_its_own_head(checkpoint, pretrained):
 def test_own_head_needs_as_many_classes(checkpoint):
     with pytest.raises(UnusableError, match=r"tiny.safetensors gives 10 classes and the data has 7"):
         build_tiny(checkpoint=checkpoint, head="own", num_classes=7)
-    with pytest.raises(UnusableError, match=r"head of test_vit.r160_in1k gives 1000 classes and the data have 10"):
+    with pytest.raises(UnusableError, match=r"head of test_vit.r160_in1k gives 1000 classes and the data has 10"):
         build_tiny(head="own")
 
 

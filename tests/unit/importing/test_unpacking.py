@@ -94,10 +94,9 @@ def test_an_archive_that_lies_about_its_sizes_is_refused(tmp_path: Path) -> None
 
 
 def test_no_link_pipe_or_journal_of_a_folder_is_followed(tmp_path: Path) -> None:
-    place = tmp_path / "place"
-    secret = place / "secret"
+    secret = tmp_path / "secret"
     secret.write_text("mine")
-    given = place / "theirs"
+    given = tmp_path / "theirs"
     (given / "weights").mkdir(parents=True)
     store, weights = given / FILE_NAME, given / "weights" / f"{KEY}.safetensors"
     store.touch()
@@ -105,16 +104,16 @@ def test_no_link_pipe_or_journal_of_a_folder_is_followed(tmp_path: Path) -> None
         (
             (weights, lambda: weights.symlink_to(secret)),
             (weights, lambda: os.mkfifo(weights)),
-            (given / "scores", lambda: (given / "scores").symlink_to(place)),
+            (given / "scores", lambda: (given / "scores").symlink_to(tmp_path)),
         )
     ):
         make()
         with pytest.raises(StoreError, match="link"):
-            unpacked(given, place / f"place{number}")
+            unpacked(given, tmp_path / f"place{number}")
         path.unlink()
     (given / f"{FILE_NAME}-journal").write_bytes(b"hot")
     with pytest.raises(StoreError, match="was cut short"):
-        unpacked(given, place / "place9")
+        unpacked(given, tmp_path / "place9")
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0", b"PK\x05\x06" + bytes(18)])

@@ -148,7 +148,8 @@ def _info(located: Located, survey: Survey, folder: Path, forms: Forms, names: P
         verified = survey.content in located.published
     title = located.title if verified else f"{located.title} (unverified, {survey.fingerprint[:8]})"
     left_out = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total) if survey.unreadable else ""
-    brief = f"{survey.unreadable:,} of {survey.total:,} images cannot be read and are skipped"
+    skipped = f"{'is' if survey.unreadable == 1 else 'are'} skipped"
+    brief = f"{survey.unreadable:,} of {survey.total:,} images cannot be read and {skipped}"
     had, used = survey.sizes.get("train", 0), located.train_images
     fewer = f"{used:,} of {had:,} training images are used, chosen class by class" if used is not None else ""
     resized = f"images are resized to {form.height}x{form.width}" if form.interpolation else ""
@@ -170,7 +171,10 @@ def _info(located: Located, survey: Survey, folder: Path, forms: Forms, names: P
         augmentations=located.augmentations,
         target=located.spec.target,
         plugin=located.plugin,
-        notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", fewer, resized, kept])),
+        notes=(
+            *survey.notes,
+            *filter(None, [left_out and left_out, fewer, resized, kept]),
+        ),
         doubts=(*[brief] * bool(left_out), *survey.doubts),
         val_doubts=(*[brief] * bool(left_out), *survey.val_doubts),
         train_images=located.train_images,

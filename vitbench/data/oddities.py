@@ -121,11 +121,9 @@ def copies(splits: Sequence[Read]) -> Copies:
                 continue
             scored = by_split[names.index(name)]
             count, kind = np.count_nonzero(np.isin(scored, torn)), _WORDS.get(name, name)
-            have = "has" if count == 1 else "have"
+            copied = f"{'has' if count == 1 else 'have'} a copy with a different label"
             if count >= DOUBTFUL_SHARE * len(scored):
-                doubts[judged].append(
-                    f"{count:,} of {len(scored):,} {kind} images {have} a copy with a different label"
-                )
+                doubts[judged].append(f"{count:,} of {len(scored):,} {kind} images {copied}")
     notes = (f"identical pixel by pixel: {'; '.join(found)}",) if found else ()
     return Copies(notes, tuple(doubts["test"]), tuple(doubts["val"]))
 

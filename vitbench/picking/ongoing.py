@@ -358,8 +358,8 @@ class OngoingPick:
         self.stages.say(self.course.leave(each.label, step, why, worse=worse) + ".")
 
     def _check_time(self) -> None:
-        """Remark it once where the budget is used up before there is an answer."""
-        if not self._late and self.clock.until() <= 0:
+        """Remark it once where the budget is used up before the finalists can be trained."""
+        if not (self._late or self.ledger.training) and self.clock.until() <= 0:
             self._late = True
             self._remark(
                 f"The budget of {duration_text(self.clock.budget)} was used up before there was an answer; for a "

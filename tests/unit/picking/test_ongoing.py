@@ -69,6 +69,13 @@ def test_a_used_up_budget_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_a_finished_pick_that_is_asked_for_again_was_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = going(Ledger(measured=8, timed=8, training=60.0), monkeypatch)
+    one.runners, one.clock = candidates(10), Clock(600.0, 601.0)
+    one.time()
+    assert not any("used up" in words for words in one.course.remarks)
+
+
 def test_the_remark_on_guessing_is_left_to_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = going(Ledger(), monkeypatch)
     said: list[str] = []

@@ -343,6 +343,13 @@ def test_an_own_image_has_the_pixels_that_a_viewer_shows(image: Image.Image, wan
         assert set(pixels.ravel()) == {wanted}
 
 
+@pytest.mark.parametrize(("content", "words"), [(b"text", "it is in no known image format"), (b"", "it is empty")])
+def test_an_own_image_that_is_none_is_told_as_in_datasets(content: bytes, words: str, tmp_path: Path) -> None:
+    (path := tmp_path / "own.png").write_bytes(content)
+    with pytest.raises(UnusableError, match=f"^image {path} cannot be read: {words}$"):
+        read_image(path, 3)
+
+
 def test_an_own_image_whose_name_is_not_text_is_refused(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
     with pytest.raises(UnusableError, match="not UTF-8"):

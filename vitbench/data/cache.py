@@ -40,10 +40,12 @@ from vitbench.errors import StoreError, UnusableError, VitbenchError
 from vitbench.files import replace_file
 from vitbench.records import DataInfo, KnownBy, digest
 
-__all__ = ["WantedSize", "cache_dataset", "takes"]
+__all__ = ["RESIZED", "WantedSize", "cache_dataset", "takes"]
 
 FORMAT = 3
 """Version of the folders and of the way images are resized."""
+RESIZED = "images are resized to "
+"""What the note on the size of the images begins with."""
 
 
 class _Source(NamedTuple):
@@ -147,11 +149,15 @@ def _info(located: Located, survey: Survey, folder: Path, forms: Forms, names: P
     if located.published and survey.limit is None:
         verified = survey.content in located.published
     title = located.title if verified else f"{located.title} (unverified, {survey.fingerprint[:8]})"
-    left_out = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total) if survey.unreadable else ""
-    brief = f"{survey.unreadable:,} of {survey.total:,} images cannot be read and are skipped"
+    left_out = ""
+    if survey.unreadable:
+        named = unreadable_images(survey.unreadable_named, survey.unreadable, survey.total)
+        left_out = f"left out: {named}; repair or remove {'it' if survey.unreadable == 1 else 'them'}"
+    skipped = f"{'is' if survey.unreadable == 1 else 'are'} skipped"
+    brief = f"{survey.unreadable:,} of {survey.total:,} images cannot be read and {skipped}"
     had, used = survey.sizes.get("train", 0), located.train_images
     fewer = f"{used:,} of {had:,} training images are used, chosen class by class" if used is not None else ""
-    resized = f"images are resized to {form.height}x{form.width}" if form.interpolation else ""
+    resized = f"{RESIZED}{form.height}x{form.width}" if form.interpolation else ""
     kept = f"training images are stored at {larger.height}x{larger.width}, for cropping" if larger else ""
     return DataInfo(
         name=located.name,
@@ -170,7 +176,7 @@ def _info(located: Located, survey: Survey, folder: Path, forms: Forms, names: P
         augmentations=located.augmentations,
         target=located.spec.target,
         plugin=located.plugin,
-        notes=(*survey.notes, *filter(None, [left_out and f"left out: {left_out}", fewer, resized, kept])),
+        notes=(*survey.notes, *filter(None, [left_out, fewer, resized, kept])),
         doubts=(*[brief] * bool(left_out), *survey.doubts),
         val_doubts=(*[brief] * bool(left_out), *survey.val_doubts),
         train_images=located.train_images,

@@ -227,7 +227,9 @@ def decode(
                 written[form][f"{split.name}-labels.npy"] = digest_of(kept).hex()
             sizes[split.name] = len(kept)
             if (given := split.names) is not None:
-                left_out = {*gone} if limit is None else set()
+                unread = {*gone}
+                read.names = [given[row] for row in wanted if row not in unread]
+                left_out = unread if limit is None else set()
                 called[split.name] = [name for row, name in enumerate(given) if row not in left_out]
     empty = [read.name for read in found if not len(read.labels)]
     if empty:

@@ -141,7 +141,12 @@ def locate(
             if option.replace("-", "_") not in allowed:
                 raise UsageError(f'dataset {name}: no layout has an option "{option}".{did_you_mean(option, allowed)}')
         known = "; ".join(f"{layout.name} ({layout.summary})" for _, layout in layouts)
-        raise UnusableError(f"dataset {name}: {root} matches no known layout: {known}")
+        raise UnusableError(
+            f"dataset {name}: put the images into one folder per class, or give their labels in a file "
+            f"(docs/datasets.md): {root} matches no known layout: {known}"
+            if len(layouts) > 1
+            else f"dataset {name}: {root} matches no known layout: {known}"
+        )
     return found
 
 

@@ -17,6 +17,8 @@ __all__ = ["DARK", "MOST_NAMED", "Copies", "Read", "bits_used", "content_of", "c
 
 DARK = 16
 """Of 255: an image whose values all lie below is nearly black."""
+_MOST_FILES = 3
+"""Files of copies that a note names."""
 MOST_NAMED = 20
 """Damaged images that are named; of more the number is given."""
 DOUBTFUL_SHARE = 0.01
@@ -34,6 +36,8 @@ class Read:
     """int64[N]"""
     digests: NDArray[np.uint8] = field(default_factory=lambda: np.empty((0, 32), np.uint8))
     """uint8[N, 32], SHA-256 of each image's shape and pixels"""
+    names: Sequence[str] = ()
+    """What the images are called, N of them; empty: nothing says it."""
     uniform: int = 0
     """How many are of a single colour."""
     dark: int = 0
@@ -90,29 +94,56 @@ def copies(splits: Sequence[Read]) -> Copies:
     for position, (split, own) in enumerate(zip(splits, by_split, strict=True)):
         kind = _WORDS.get(split.name, split.name)
         for other, earlier in zip(splits[:position], by_split, strict=False):
-            shared = np.count_nonzero(np.isin(own, earlier))
-            if shared:
-                found.append(f"{shared:,} of {len(own):,} {kind} images are also in {other.name}")
-            if split.name in doubts and shared >= DOUBTFUL_SHARE * len(own):
-                doubts[split.name].append(found[-1])
+            where = np.flatnonzero(np.isin(own, earlier))
+            is_, them = ("is", "it") if len(where) == 1 else ("are", "them")
+            words = f"{len(where):,} of {len(own):,} {kind} images {is_} also in {other.name}"
+            if len(where):
+                advice = f"remove {them} from {split.name} or {other.name}"
+                files = [split.names[row] for row in where[:_MOST_FILES].tolist()] if split.names else []
+                found.append(words + _named(files, len(where), advice))
+            if split.name in doubts and len(where) >= DOUBTFUL_SHARE * len(own):
+                doubts[split.name].append(words)
         repeated = len(own) - len(np.unique(own))
         if repeated:
-            found.append(f"{repeated:,} of {len(own):,} {kind} images are copies of others in {split.name}")
+            what = "is a copy of another" if repeated == 1 else "are copies of others"
+            found.append(f"{repeated:,} of {len(own):,} {kind} images {what} in {split.name}")
             if split.name == val == "train" and repeated >= DOUBTFUL_SHARE * len(own):
                 doubts["val"].append(f"{found[-1]}, from which the validation images are drawn")
     images, counts = np.unique(np.unique(np.stack([numbers, labels]), axis=1)[0], return_counts=True)
     torn = images[counts > 1]
     if len(torn):
-        found.append(f"{len(torn):,} {'image has' if len(torn) == 1 else 'images have'} more than one label")
+        words = f"{len(torn):,} {'image has' if len(torn) == 1 else 'images have'} more than one label"
+        files = [_files(splits, by_split, number) for number in torn[:_MOST_FILES]]
+        advice = f"correct the labels, or remove {'the copy' if len(torn) == 1 else 'the copies'}"
+        found.append(words + _named(files if all(files) else [], len(torn), advice))
         for name, judged in (("test", "test"), (val, "val")):
             if name not in names:
                 continue
             scored = by_split[names.index(name)]
             count, kind = np.count_nonzero(np.isin(scored, torn)), _WORDS.get(name, name)
+            copied = f"{'has' if count == 1 else 'have'} a copy with a different label"
             if count >= DOUBTFUL_SHARE * len(scored):
-                doubts[judged].append(f"{count:,} of {len(scored):,} {kind} images have a copy with a different label")
+                doubts[judged].append(f"{count:,} of {len(scored):,} {kind} images {copied}")
     notes = (f"identical pixel by pixel: {'; '.join(found)}",) if found else ()
     return Copies(notes, tuple(doubts["test"]), tuple(doubts["val"]))
+
+
+def _files(splits: Sequence[Read], by_split: Sequence[NDArray[np.intp]], number: int) -> str:
+    """Return the names of the first two copies of an image; empty where they are not known."""
+    where = [
+        (split, row)
+        for split, own in zip(splits, by_split, strict=True)
+        for row in np.flatnonzero(own == number).tolist()
+    ]
+    return " = ".join(split.names[row] for split, row in where[:2]) if all(split.names for split, _ in where) else ""
+
+
+def _named(files: Sequence[str], count: int, advice: str) -> str:
+    """Return files and what to do with them, to stand after a count; nothing where they have no names."""
+    if not files:
+        return ""
+    more = f" and {count - len(files):,} more" if count > len(files) else ""
+    return f" ({', '.join(files)}{more}): {advice}"
 
 
 def looks(splits: Sequence[Read], conversions: Sequence[Mapping[str, int]] = ()) -> list[str]:

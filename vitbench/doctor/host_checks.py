@@ -168,8 +168,8 @@ def steal_check(share: float) -> MachineCheck:
     """Judge the share of all processors that the host of a virtual machine took."""
     found = f"the host of a virtual machine took {share:.1%} of the processors"
     advice = (
-        "Other guests are busy, which cannot be fixed here: compare speeds in lockstep only, or use "
-        "a machine with cores of its own."
+        "Other guests are busy, which cannot be fixed here: compare speeds with "
+        "`vitbench compare A B --measure` only, or use a machine with cores of its own."
     )
     return judged("host", share <= STOLEN_WARNING, found, advice)
 
@@ -249,8 +249,11 @@ def noise_check(floor: float) -> MachineCheck:
     """Judge the interquartile range of the fixed workload's blocks over their median."""
     found = f"blocks of a fixed workload vary by {floor:.1%} (IQR over median, one thread)"
     quiet = floor <= NOISE_WARNING
-    advice = "Fix the other problems and run this again; if that does not help, compare speeds in lockstep only."
-    found = found if quiet else f"{found}; differences of speed below that need lockstep"
+    advice = (
+        "Fix the other problems and run this again; if that does not help, compare speeds with "
+        "`vitbench compare A B --measure` only."
+    )
+    found = found if quiet else f"{found}; differences of speed below that need `vitbench compare A B --measure`"
     return judged("noise floor", quiet, found, advice)
 
 

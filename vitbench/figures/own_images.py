@@ -22,14 +22,16 @@ def read_image(path: str | Path, channels: int) -> NDArray[np.uint8]:
     Raises:
         UnusableError: it cannot be read.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with Image.open(path) as file:
             pixels = np.asarray(_flat(ImageOps.exif_transpose(file)).convert("RGB" if channels == 3 else "L"))
     except Exception as error:  # what a broken file raises is not documented
-        reason = getattr(error, "strerror", None) or str(error).replace(f" {str(path)!r}", "")
-        raise UnusableError(f"image {path} cannot be read: {reason or type(error).__name__}") from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # in the words that datasets have for it
+            reason = "it is in no known image format" if Path(path).stat().st_size else "it is empty"
+        raise UnusableError(f"image {path} cannot be read: {reason}") from error
     return np.ascontiguousarray(pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None])
 
 

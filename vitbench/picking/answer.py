@@ -11,7 +11,7 @@ from vitbench.leaderboard.paired import LEVEL, PairedDifference, paired_differen
 from vitbench.leaderboard.pareto import front
 from vitbench.leaderboard.rows import Row
 from vitbench.leaderboard.where import Where
-from vitbench.picking.wants import judged, values_of
+from vitbench.picking.wants import conditions_in_words, judged, values_of
 from vitbench.settings import RANK_BY, SPEED
 from vitbench.statistics import holm
 
@@ -78,6 +78,8 @@ class Answer:
     """Those that no other beats in accuracy or speed without losing in the other."""
     unsure: str = ""
     """What of the wish is not sure for the pick, in words."""
+    wanted: tuple[str, ...] = ()
+    """Each condition of --want, and whether the pick meets it, in words."""
     nearest: str = ""
     """Where no finalist meets --want: those that come nearest, in words."""
 
@@ -104,7 +106,8 @@ def answered(finals: Sequence[Final], want: Where | None) -> Answer:
             return replace(answer, nearest=nearest)
         return answer
     unsure = "" if found[id(able[0])].sure else found[id(able[0])].words
-    return replace(answer, rivals=_rivals(able), unsure=unsure)
+    wanted = conditions_in_words(want, able[0].row.metrics)
+    return replace(answer, rivals=_rivals(able), unsure=unsure, wanted=wanted)
 
 
 def _rivals(able: Sequence[Final]) -> tuple[Rival, ...]:

@@ -41,6 +41,8 @@ class Gap:
     """N"""
     disagreement: float
     """Share of them that one of the two alone has right."""
+    models: int
+    """That are compared, each with each."""
     level: float
     """The largest p-value that counts."""
     smallest: float | None
@@ -130,6 +132,7 @@ def resolvable_gap(images: int, *, models: int = 2, disagreement: float = DISAGR
     return Gap(
         images=images,
         disagreement=disagreement,
+        models=models,
         level=level,
         smallest=least if least <= 1 else None,
         needed={
@@ -166,12 +169,16 @@ def facts_in_words(facts: DataFacts) -> list[str]:
 def _gap(gap: Gap) -> str:
     """Say which gaps the test images resolve, and how many more images would resolve others."""
     basis = f"where only one of two models is right on {100 * gap.disagreement:.0f} % of them"
+    # All pairs share the level: the more candidates, the larger the gap.
+    images = f"{gap.images:,} test images"
+    if gap.models > 2:
+        images = f"With {gap.models} candidates, {images}"
     if gap.smallest is None:
-        words = f"{gap.images:,} test images are too few to tell any two models apart, {basis}"
+        words = f"{images} are too few to tell any two models apart, {basis}"
     else:
         # A gap cannot exceed the share of images on which the two differ.
         possible = gap.smallest <= gap.disagreement
-        words = f"{gap.images:,} test images resolve gaps of {_points(gap.smallest)} or more"
+        words = f"{images} resolve gaps of {_points(gap.smallest)} or more"
         words += f", {basis}" if possible else ", never smaller ones"
     finer = [each for each in gap.needed if gap.smallest is None or each < gap.smallest]
     if not finer:

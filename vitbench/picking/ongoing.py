@@ -65,6 +65,9 @@ class Asked:
 class OngoingPick:
     """A pick while it runs."""
 
+    _late = False
+    """Whether it was said that the budget is used up."""
+
     def __init__(self, asked: Asked, stages: Stages, catalog: Catalog, names: Listed, want: Where | None) -> None:
         """Prepare it: nothing is written but the image cache.
 
@@ -77,7 +80,9 @@ class OngoingPick:
         self.planned = stages.plan(names.names, speeds="all", aloud=True)
         self.candidates = candidates_of(self.planned, names, catalog)
         self.info = next(cell.data for cell in (each.training for each in self.candidates) if cell.data)
-        self.facts = data_facts(self.info, load_splits(self.info, limit=None), models=len(names.names))
+        self.facts = data_facts(
+            self.info, load_splits(self.info, limit=None), models=len(_taking_part(self.candidates, names))
+        )
         for line in facts_in_words(self.facts):
             stages.say(line)
         self.runners = self._available(names)
@@ -120,7 +125,7 @@ class OngoingPick:
                     self.stages.say(f"{each.label} is left out: {each.unavailable}.")
             else:
                 able.append(each)
-        learned = [each for each in able if each.learned]
+        learned = any(each.learned for each in able)
         waiting = sum(each.waits for each in self.candidates)
         if waiting:
             meanwhile = "those that are here" if learned else "models that start from random weights"
@@ -131,13 +136,12 @@ class OngoingPick:
             )
         if not able:
             raise UnusableError(f"none of {len(self.candidates)} candidates can be used: {self.course.left[0].why}.")
-        if learned and not names.named:
-            for each in able:
-                if not each.learned:
-                    why = "it starts from random weights, which are used only if no learned weights are available"
-                    self._leave(each, "available", why, worse=False)
-            return learned
-        return able
+        runners = _taking_part(self.candidates, names)
+        for each in able:
+            if each not in runners:
+                why = "it starts from random weights, which are used only if no learned weights are available"
+                self._leave(each, "available", why, worse=False)
+        return runners
 
     def time(self) -> list[Candidate]:
         """Measure speeds, from small to large, and drop what misses what is wanted."""
@@ -160,6 +164,7 @@ class OngoingPick:
             done += wave
             self.keep(measured=max(self.ledger.measured, len(done)))
         self.keep(timed=len(done))
+        self._check_time()
         for each in todo[len(done) :]:
             why = f"its speed was not measured: that may take {TIMING_SHARE:.0%} of the budget".replace("%", " %")
             self._leave(each, "timing", why, worse=False)
@@ -211,6 +216,7 @@ class OngoingPick:
                     break
             racing, before = self._look(racing, share, level), share
             self.keep(looked=max(self.ledger.looked, number + 1))
+            self._check_time()
         else:
             self.keep(looks=len(shares))
         return racing + fresh
@@ -282,6 +288,7 @@ class OngoingPick:
         if learned:
             cells, records = self.stages.probe_on_test([each.name for each in learned])
             finals += self._finals(learned, cells, records)
+        self._check_time()
         if not self.ledger.training:
             self.keep(training=float(max(0, int(self.clock.until()))))
         found = None
@@ -315,7 +322,8 @@ class OngoingPick:
         low = answer.pick.accuracy.low if answer.pick else None
         if low is not None and low <= self.facts.majority:
             share = f"{100 * self.facts.majority:.1f} %"
-            self._remark(
+            # The answer follows at once, with all remarks: said here, it would stand twice.
+            self.course.remarks.append(
                 "The pick does not differ significantly from always predicting "
                 f"{self.facts.majority_name!r}: {share} right."
             )
@@ -349,6 +357,15 @@ class OngoingPick:
     def _leave(self, each: Candidate, step: Step, why: str, *, worse: bool) -> None:
         self.stages.say(self.course.leave(each.label, step, why, worse=worse) + ".")
 
+    def _check_time(self) -> None:
+        """Remark it once where the budget is used up before the finalists can be trained."""
+        if not (self._late or self.ledger.training) and self.clock.until() <= 0:
+            self._late = True
+            self._remark(
+                f"The budget of {duration_text(self.clock.budget)} was used up before there was an answer; for a "
+                "better one, give a longer --budget or fewer --models."
+            )
+
     def _remark(self, words: str) -> None:
         self.course.remarks.append(words)
         self.stages.say(words)
@@ -358,6 +375,13 @@ class OngoingPick:
         self.ledger = msgspec.structs.replace(self.ledger, spent=self.clock.used, **changes)
         if self.stages.folder.is_dir():
             write_ledger(self.stages.folder, self.identity, self.ledger)
+
+
+def _taking_part(candidates: Sequence[Candidate], names: Listed) -> list[Candidate]:
+    """Return those that can run; of a list, models without learned weights only where nothing else can."""
+    able = [each for each in candidates if not each.unavailable]
+    learned = [each for each in able if each.learned]
+    return learned if learned and not names.named else able
 
 
 def _share(share: float) -> str:

@@ -12,8 +12,9 @@ from vitbench.picking.answer import Answer, Final, Rival
 from vitbench.picking.course import Course, Left
 from vitbench.printable import plain
 from vitbench.records import Level
+from vitbench.report.causes import shared_cause
 from vitbench.report.metric_styles import MetricStyle, gap_in_words, in_words, percent_decimals, style_of
-from vitbench.report.terminal_text import MARKS, VERDICTS, aligned, wrapped
+from vitbench.report.terminal_text import MARKS, aligned, few, wrapped
 from vitbench.settings import LATENCY, MEMORY, RANK_BY, SPEED
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ __all__ = ["pick_data", "pick_text", "sentence", "settling"]
 
 SEEDS_MATTER = 20
 """Where a gap would need so many times the test images, a second training is likely to move it more."""
+_MOST_CAUSES = 3
+"""Reasons for a mark that are printed."""
 STEPS = {"available": "not available", "timing": "speed", "race": "probe", "training": "training"}
 """What the steps are called at which candidates leave."""
 
@@ -37,11 +40,11 @@ def sentence(answer: Answer, course: Course) -> str:
         return f"No pick: no finalist meets --want{nearest}."
     style = style_of(RANK_BY, [pick.row])
     decimals = percent_decimals([pick.accuracy])
-    accuracy = in_words(style, pick.outcomes.value, decimals)
+    accuracy, interval = in_words(style, pick.outcomes.value, decimals), ""
     if pick.accuracy.low is not None and pick.accuracy.high is not None:
         low, high = (style.number(end, decimals) for end in (pick.accuracy.low, pick.accuracy.high))
-        accuracy += f" ({low} to {high})"
-    words = f"Pick {pick.in_words}: {accuracy} right of {pick.outcomes.size:,} test images"
+        interval = f"95 % interval {low} to {high}, "
+    words = f"Pick {pick.in_words}: {accuracy} {RANK_BY} ({interval}{pick.outcomes.size:,} test images)"
     if pick.speed is not None and pick.speed.value is not None:
         mark = " (doubtful)" * (pick.speed.verdict == "warn") + " (invalid)" * (pick.speed.verdict == "invalid")
         words += f", {in_words(style_of(SPEED, [pick.row]), pick.speed.value)}{mark}"
@@ -130,8 +133,11 @@ def pick_text(picked: Picked, *, unicode: bool = True) -> str:
     """Return all of it for a terminal of 100 columns."""
     answer, course = picked.answer, picked.course
     blocks = ["\n".join(wrapped(picked.sentence, unicode))]
+    if answer.wanted:
+        lines = [line for each in answer.wanted for line in wrapped(each, unicode, indent="- ", hang="  ")]
+        blocks.append("\n".join(["The conditions of --want:", *lines]))
     if answer.finals:
-        blocks.append(_finals(answer))
+        blocks.append(_finals(answer, unicode))
     if course.left:
         blocks.append("\n".join(["Not among the finalists:", *_leavers(course.left, unicode)]))
     if sentences := settling(answer, course):
@@ -143,7 +149,7 @@ def pick_text(picked: Picked, *, unicode: bool = True) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _finals(answer: Answer) -> str:
+def _finals(answer: Answer, unicode: bool) -> str:
     rows = [each.row for each in answer.finals]
     metrics = [name for name in (RANK_BY, SPEED, LATENCY, MEMORY) if any(name in row.metrics for row in rows)]
     styles = [style_of(name, rows) for name in metrics]
@@ -158,13 +164,38 @@ def _finals(answer: Answer) -> str:
         ]
         for each in answer.finals
     ]
-    notes = ["* on the Pareto front of accuracy and speed"] if answer.front else ["No speed is valid: no Pareto front"]
-    notes += [f"{MARKS[level]} {VERDICTS[level]}" for level in MARKS if MARKS[level] and _any(rows, metrics, level)]
-    return f"{aligned(head, body)}\n{'; '.join(notes)}."
+    notes = ["* on the Pareto front of accuracy and speed."] if answer.front else [_without_front(rows)]
+    notes += [f"{MARKS[level]} {_meaning(rows, metrics, level)}." for level in _marks(rows, metrics)]
+    return "\n".join([aligned(head, body), *(line for note in notes for line in wrapped(note, unicode))])
 
 
-def _any(rows: Sequence[Row], metrics: Sequence[str], level: Level) -> bool:
-    return any(row.metrics[name].verdict == level for row in rows for name in metrics if name in row.metrics)
+def _without_front(rows: Sequence[Row]) -> str:
+    """Say why there is no Pareto front, and what to do."""
+    if not any(SPEED in row.metrics and row.metrics[SPEED].value is not None for row in rows):
+        return "There is no Pareto front of accuracy and speed: no speed was measured."
+    return (
+        "There is no Pareto front of accuracy and speed: no speed is valid. `vitbench doctor` says what disturbs "
+        "measurements on this machine; run the pick again with a new --output when the machine is quiet."
+    )
+
+
+def _marks(rows: Sequence[Row], metrics: Sequence[str]) -> list[Level]:
+    """Return the verdicts that have a mark in the table."""
+    found = {row.metrics[name].verdict for row in rows for name in metrics if name in row.metrics}
+    return [level for level in MARKS if MARKS[level] and level in found]
+
+
+def _meaning(rows: Sequence[Row], metrics: Sequence[str], level: Level) -> str:
+    """Say what a mark means, and why the numbers have it: ``invalid, do not use the number: the times drift``."""
+    marked = [row.metrics[name] for row in rows for name in metrics if name in row.metrics]
+    causes = dict.fromkeys(
+        cause.words if (cause := shared_cause([reason])) else reason
+        for metric in marked
+        if metric.verdict == level
+        for reason in metric.reasons
+    )
+    meaning = "invalid, not to be relied on" if level == "invalid" else "doubtful, to be used with care"
+    return f"{meaning}: {'; '.join(few(list(causes), _MOST_CAUSES)) or 'no reason given'}"
 
 
 def _cell(metric: Metric | None, style: MetricStyle, decimals: int) -> str:
@@ -188,6 +219,7 @@ def pick_data(picked: Picked) -> dict[str, Any]:
     return {
         "schema": 1,
         "sentence": plain(picked.sentence),
+        "wanted": list(answer.wanted),
         "pick": _final_data(answer.pick, answer) if answer.pick else None,
         "finalists": [_final_data(each, answer) for each in answer.finals],
         "rivals": [_rival_data(each) for each in answer.rivals],

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vitbench.catalog import Catalog
+from vitbench.leaderboard.clauses import Comparison
 from vitbench.leaderboard.metric import Metric
 from vitbench.leaderboard.where import Where, parse_where
 from vitbench.measurements import blank
 
-__all__ = ["Judgement", "judged", "parse_want", "values_of"]
+__all__ = ["Judgement", "conditions_in_words", "judged", "parse_want", "values_of"]
 
 MOST_CORNERS = 12
 """Metrics of a condition whose ends are all combined: 3**12 is half a million. Of more, values alone count."""
@@ -72,6 +73,28 @@ def judged(want: Where | None, metrics: Mapping[str, Metric]) -> Judgement:
     return Judgement(holds=holds, sure=sure, words="" if holds and sure else _words(want, values, metrics))
 
 
+def conditions_in_words(want: Where | None, metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    """Return each comparison of a condition and whether a row meets it: ``params < 1e6: met (params 5,000)``."""
+    words = {}
+    for each in want.comparisons if want else ():
+        metric = metrics.get(each.metric)
+        if metric is None or metric.value is None:
+            words[str(each)] = f"{each}: not known, {each.metric} has no value"
+            continue
+        met = each.holds({each.metric: metric.value})
+        low, high = sorted(_ends(metric))[0], sorted(_ends(metric))[-1]
+        sure = each.holds({each.metric: low}) == each.holds({each.metric: high}) == met
+        found = each.in_words(metric.value)
+        if not sure:
+            found += f", uncertain: it may be {_number(each, low)} to {_number(each, high)}"
+        words[str(each)] = f"{each}: {'met' if met else 'not met'} ({found})"
+    return tuple(words.values())
+
+
+def _number(comparison: Comparison, value: float) -> str:
+    return comparison.in_words(value).removeprefix(f"{comparison.metric} ")
+
+
 def _ends(metric: Metric) -> tuple[float, ...]:
     """Return the value and how far it may be off to either side."""
     assert metric.value is not None
@@ -93,6 +116,6 @@ def _words(want: Where, values: Mapping[str, float | None], metrics: Mapping[str
         if all(corners):
             continue
         _, *between = _ends(metrics[each.metric])
-        low, high = (each.in_words(end).removeprefix(f"{each.metric} ") for end in between)
+        low, high = (_number(each, end) for end in between)
         found[each.metric] = each.in_words(value) + (f" ({low} to {high})" if low != high else "")
     return ", ".join(found.values())

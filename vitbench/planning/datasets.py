@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,10 @@ __all__ = [
     "unfit",
     "wanted_size",
 ]
+
+
+_MOST_MODELS = 4
+"""Models that a note names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -241,9 +245,18 @@ def _options_of(cell: AskedCell, opens: DatasetSpec, named: DatasetSpec | None) 
 
 
 def describe_data(
-    data: Iterable[ResolvedDataset], limit: int | float | None, judged: Judged = "test"
+    data: Iterable[ResolvedDataset],
+    limit: int | float | None,
+    judged: Judged = "test",
+    models: Sequence[ResolvedModel] = (),
 ) -> tuple[str, ...]:
     """Return what was opened, in sentences; a limit that leaves too few images shows now.
+
+    Args:
+        data: what was opened.
+        limit: as `vitbench.data.splits.limited` takes it.
+        judged: the split that models are judged on.
+        models: that are named where they get images of several sizes.
 
     Raises:
         UsageError: too few images are left.
@@ -259,6 +272,22 @@ def describe_data(
         counts = f"{', '.join(f'{len(split):,} {kind}' for kind, split in kinds if len(split))} images"
         unread = "; models are judged on the validation images, and no test image is used" if judged == "val" else ""
         notes[f"{info.title}: {counts} in {len(info.class_names)} classes{unread}"] = None
-        told = (note for note in (*info.notes, *splits.notes) if dataset.scored or not note.startswith(NONE_TRAINED))
-        notes.update(dict.fromkeys(f"{info.title}: {note}" for note in told))
+        told = [_with_models(note, dataset.infos, models) for note in info.notes]
+        said = (note for note in (*told, *splits.notes) if dataset.scored or not note.startswith(NONE_TRAINED))
+        notes.update(dict.fromkeys(f"{info.title}: {note}" for note in said))
     return tuple(notes)
+
+
+def _with_models(note: str, infos: Mapping[WantedSize, DataInfo], models: Sequence[ResolvedModel]) -> str:
+    """Add which models a note on the size of the images is about, where others get another size."""
+    from vitbench.data.cache import RESIZED
+
+    if not note.startswith(RESIZED) or all(note in info.notes for info in infos.values()):
+        return note
+    labels = list(dict.fromkeys(model.label for model in models if _has_note(infos, wanted_size(model), note)))
+    more = f" and {len(labels) - _MOST_MODELS} more" if len(labels) > _MOST_MODELS else ""
+    return f"{note} for {', '.join(labels[:_MOST_MODELS])}{more}" if labels else note
+
+
+def _has_note(infos: Mapping[WantedSize, DataInfo], size: WantedSize, note: str) -> bool:
+    return size in infos and note in infos[size].notes

@@ -92,7 +92,7 @@ def prepare(request: PrepareRequest, catalog: Catalog, say: Callable[[str], None
     check_variables(device=device, precision=request.conditions.precision, compiled=bool(request.conditions.compile))
     described = environment.describe(device)
     data = open_data(request, models.values(), catalog, say)
-    notes = describe_data(data.values(), request.conditions.limit, request.conditions.split)
+    notes = describe_data(data.values(), request.conditions.limit, request.conditions.split, [*models.values()])
     named = [model for recipe in recipes.values() for model in recipe.models]
     for label in dict.fromkeys(model.label for model in named if not (model.is_trained or model.fault)):
         say(f"warning: {label}, which a recipe builds, starts from random weights; give it :checkpoint=PATH.")

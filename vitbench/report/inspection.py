@@ -41,10 +41,10 @@ def plan_text(
         [
             planned.key,
             kind_of(planned.cell),
-            newest[planned.key].status if planned.key in newest else "-",
+            newest[planned.key].status if planned.key in newest else "new",
             f"shard {elsewhere[planned.key]}" if planned.key in elsewhere else "run" if wanted[planned.key] else "keep",
-            describe_seconds(expected[planned.key][0]) if planned.key in expected else "",
-            expected[planned.key][1] if planned.key in expected else "unknown",
+            describe_seconds(expected[planned.key][0]) if planned.key in expected else "unknown",
+            expected[planned.key][1] if planned.key in expected else "-",
             planned.in_words
             + (f": {planned.allotted.steps:,} steps" if planned.allotted else "")
             + (f": {planned.unavailable}" if planned.unavailable else ""),
@@ -60,7 +60,7 @@ def plan_text(
         others = len(todo) - len(known)
         summary += f": {len(known)} take{'s' * (len(known) == 1)} about {describe_seconds(sum(known))}"
         summary += f", the time of {others} is not known"
-    return aligned(["key", "kind", "status", "now", "takes", "known from", "cell"], rows) + f"\n\n{summary}"
+    return aligned(["key", "kind", "status", "this run", "time", "time based on", "cell"], rows) + f"\n\n{summary}"
 
 
 def plan_data(

@@ -123,8 +123,7 @@ def _counted(counts: Counter[Level], of: int, noun: str) -> str:
     found = [(counts[level], f"{VERDICTS[level]} ({MARKS[level]})") for level in _LEVELS if counts[level]]
     if len(found) == 1:
         [(count, words)] = found
-        return (
-            f"{f'All {of}' if count == of > 1 else f'{count} of {of}'} {noun} {'is' if count == 1 else 'are'} {words}"
-        )
+        every = "Both" if of == 2 else f"All {of}"
+        return f"{every if count == of > 1 else f'{count} of {of}'} {noun} {'is' if count == 1 else 'are'} {words}"
     (worse, worse_words), (better, better_words) = found
     return f"Of {of} {noun} {worse} {'is' if worse == 1 else 'are'} {worse_words} and {better} {better_words}"

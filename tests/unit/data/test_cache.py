@@ -366,7 +366,7 @@ def test_a_validation_split_is_cached_and_part_of_the_fingerprint(tmp_path: Path
     assert _read(info, "val-labels").tolist() == [1, 0, 1]
     assert info.fingerprint != without.fingerprint
     assert without.doubts == ()
-    assert info.doubts == ("1 of 4 test images are also in val",)
+    assert info.doubts == ("1 of 4 test images is also in val",)
 
 
 # --- what is not done twice

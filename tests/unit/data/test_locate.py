@@ -105,7 +105,7 @@ def test_a_new_name_takes_the_layout_of_its_folder(tmp_path: Path) -> None:
 def test_a_layout_asked_for_by_name_is_the_only_one_tried(tmp_path: Path) -> None:
     (tmp_path / "boxes").touch()
 
-    with pytest.raises(UnusableError, match=r"matches no known layout: rows \(has a file rows\)$"):
+    with pytest.raises(UnusableError, match=r"^dataset rows: .* matches no known layout: rows \(has a file rows\)$"):
         _locate("rows", LAYOUTS[1][1], tmp_path, tmp_path)
 
 
@@ -133,7 +133,8 @@ def test_a_folder_of_no_layout_names_the_layouts(spec: DatasetSpec | None, tmp_p
         _locate("pets", spec, tmp_path, tmp_path)
 
     assert str(caught.value) == (
-        f"dataset pets: {tmp_path} matches no known layout: boxes (has a file boxes); rows (has a file rows)"
+        "dataset pets: put the images into one folder per class, or give their labels in a file (docs/datasets.md): "
+        f"{tmp_path} matches no known layout: boxes (has a file boxes); rows (has a file rows)"
     )
 
 

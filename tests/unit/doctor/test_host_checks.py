@@ -270,4 +270,4 @@ def test_noise_beyond_the_threshold_of_a_comparison(floor: float, well: bool) ->
     check = host_checks.noise_check(floor)
     assert is_well(check) == well
     assert f"vary by {floor:.1%} (IQR over median" in check.found
-    assert ("need lockstep" in check.found) == (not well)
+    assert ("need `vitbench compare A B --measure`" in check.found) == (not well)

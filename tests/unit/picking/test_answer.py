@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from vitbench.picking.racing import look
 from vitbench.picking.report import pick_data, pick_text, sentence, settling
 
 IMAGES = 360
+NO_FIELDS: Mapping[str, Any] = {}
 
 
-def final(name: str, right: range, throughput: float, **fields: Any) -> Final:
+def final(name: str, right: range, throughput: float, *, timed: Mapping[str, Any] = NO_FIELDS, **fields: Any) -> Final:
     """Return a finalist that has these images right."""
     scores = np.isin(np.arange(IMAGES), right)
-    records = [quality(name, correct=int(scores.sum())), *speed(name, images_per_second=throughput)]
+    records = [quality(name, correct=int(scores.sum())), *speed(name, images_per_second=throughput, **timed)]
     (row,) = build(records, (), "top1").rows
     return Final(name=name, label=name, row=row, outcomes=Outcomes(scores=scores, images="x"), **fields)
 
@@ -65,9 +67,9 @@ def test_the_sentence_says_how_sure_and_what_happened_to_others() -> None:
     course.leave("e", "training", "there was no time to train it", worse=False)
     words = sentence(answered([GOOD, NEAR, FAR], None), course)
     assert words == (
-        "Pick a [supervised]: 94.4 % (91.6 to 96.4) right of 360 test images, 100 images/s; significantly better than "
-        "c, not told apart from b (1.1 points ahead), 1 other was significantly behind in the race, 1 was set aside "
-        "for lack of time."
+        "Pick a [supervised]: 94.4 % top1 (95 % interval 91.6 to 96.4, 360 test images), 100 images/s; significantly "
+        "better than c, not told apart from b (1.1 points ahead), 1 other was significantly behind in the race, 1 was "
+        "set aside for lack of time."
     )
 
 
@@ -82,6 +84,36 @@ def test_what_would_settle_the_rest_is_images_seeds_and_time() -> None:
     level = settling(answered([GOOD, final("b", range(340), 9.0)], None), Course())
     assert level[0] == "a and b are level on the test images: choose by speed."
     assert settling(answered([GOOD, FAR], None), Course()) == []
+
+
+def text_of(answer: Answer) -> str:
+    """Return what is printed, each paragraph's lines joined."""
+    picked = Picked(sentence="", answer=answer, course=Course(), folder=Path("out"), seconds=3.0, exit_code=0)
+    return " ".join(pick_text(picked).split())
+
+
+def test_each_condition_is_said_to_be_met_or_not() -> None:
+    answer = answered([GOOD, FAR], parse_where("throughput > 50 and (top1 > 0.95 or not_measured < 3 or top1 > 0.5)"))
+    assert answer.wanted == (
+        "throughput > 50: met (throughput 100)",
+        "top1 > 0.95: not met (top1 0.944, uncertain: it may be 0.916 to 0.964)",
+        "not_measured < 3: not known, not_measured has no value",
+        "top1 > 0.5: met (top1 0.944)",
+    )
+    assert "The conditions of --want: - throughput > 50: met (throughput 100) - top1" in text_of(answer)
+
+
+def test_marks_are_explained_with_their_reasons_and_advice() -> None:
+    plain = text_of(answered([GOOD, FAR], None))
+    assert " ! " not in plain
+    assert " ~ " not in plain
+    busy = {"verdict": "invalid", "reason": "the times drift by 9 %"}
+    answer = answered([final(name, range(300), 9.0, timed=busy) for name in "ab"], None)
+    assert (
+        "There is no Pareto front of accuracy and speed: no speed is valid. `vitbench doctor` says what disturbs "
+        "measurements on this machine; run the pick again with a new --output when the machine is quiet. "
+        "! invalid, not to be relied on: the times were not steady." in text_of(answer)
+    )
 
 
 def test_all_of_it_for_people_and_for_programs() -> None:

@@ -55,7 +55,48 @@ def test_speeds_that_were_measured_count_again(measured: int, count: int, monkey
     assert len(one.time()) == count
 
 
-def begun(folder: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> OngoingPick:
+def test_a_used_up_budget_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = going(Ledger(measured=8), monkeypatch)
+    one.runners = candidates(10)
+    one.time()
+    assert one.course.remarks == []
+    one.clock = Clock(600.0, 601.0)
+    one.time()
+    one.time()
+    assert one.course.remarks == [
+        "The budget of 10m was used up before there was an answer; for a better one, give a longer --budget or fewer "
+        "--models."
+    ]
+
+
+def test_a_finished_pick_that_is_asked_for_again_was_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = going(Ledger(measured=8, timed=8, training=60.0), monkeypatch)
+    one.runners, one.clock = candidates(10), Clock(600.0, 601.0)
+    one.time()
+    assert not any("used up" in words for words in one.course.remarks)
+
+
+def test_the_remark_on_guessing_is_left_to_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, _ = going(Ledger(), monkeypatch)
+    said: list[str] = []
+    one.stages = cast(Any, SimpleNamespace(say=said.append))
+    one.facts = cast(Any, SimpleNamespace(majority=0.5, majority_name="cat"))
+    one.beside_the_majority(cast(Any, SimpleNamespace(pick=SimpleNamespace(accuracy=SimpleNamespace(low=0.4)))))
+    assert said == []
+    assert one.course.remarks == ["The pick does not differ significantly from always predicting 'cat': 50.0 % right."]
+
+
+def test_only_candidates_that_can_run_share_the_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+
+    def facts(*_: Any, models: int) -> None:
+        counted.append(models)
+
+    begun(tmp_path, {"a": "1", "b": "", "c": "3"}, monkeypatch, data_facts=facts)
+    assert counted == [2]
+
+
+def begun(folder: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch, **changed: Any) -> OngoingPick:
     """Begin a pick among models whose trainings have these keys; of one without a key the weights are not there."""
     models = [
         SimpleNamespace(
@@ -79,6 +120,8 @@ def begun(folder: Path, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) -
         "facts_in_words": [],
     }.items():
         monkeypatch.setattr(f"vitbench.picking.ongoing.{name}", lambda *_, given=given, **__: given)
+    for name, function in changed.items():
+        monkeypatch.setattr(f"vitbench.picking.ongoing.{name}", function)
     names, unused = Listed(suite="mine", names=tuple(keys), named=False), {"catalog": None, "want": None}
     return OngoingPick(Asked(data="pets", budget=600.0, conditions={}), stages, names=names, **unused)  # type: ignore[arg-type]
 

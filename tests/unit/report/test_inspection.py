@@ -50,11 +50,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def test_a_plan_shows_what_is_kept_and_what_will_run() -> None:
     lines = plan_text(CELLS, NEWEST, WANTED, {}).splitlines()
-    assert lines[0].split() == ["key", "kind", "status", "now", "takes", "known", "from", "cell"]
-    assert [line.split()[:4] for line in lines[1:4]] == [
-        [DONE.key, "quality", "ok", "keep"],
-        [NEW.key, "quality", "-", "run"],
-        [TIMED.key, "speed", "-", "run"],
+    assert lines[0].split("  ")[0] == "key"
+    assert " ".join(lines[0].split()) == "key kind status this run time time based on cell"
+    assert [line.split()[:6] for line in lines[1:4]] == [
+        [DONE.key, "quality", "ok", "keep", "unknown", "-"],
+        [NEW.key, "quality", "new", "run", "unknown", "-"],
+        [TIMED.key, "speed", "new", "run", "unknown", "-"],
     ]
     assert lines[1].endswith("done on digits, supervised, seed 0")
     assert lines[-1] == "3 cells, 2 to run"

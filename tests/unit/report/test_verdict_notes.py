@@ -38,7 +38,7 @@ def test_only_speeds_are_called_so() -> None:
 
     unsteady = "the times were not steady."
     assert notes(timed("a", "IQR 30% of the median"), timed("b", "IQR 41% of the median")) == [
-        f"All 2 speeds are invalid (!): {unsteady}"
+        f"Both speeds are invalid (!): {unsteady}"
     ]
     assert notes(timed("a", "IQR 30% of the median"), timed("b")) == [f"1 of 2 speeds is invalid (!): {unsteady}"]
 

@@ -112,15 +112,20 @@ def gallery(scope: str, album: Album | None, rows: int, *, images: bool) -> Gall
     ]
     none = [shot(place, _usual(album, place)) for place in chosen.none if place in at]
     able = sum(not model.baseline for model in album.models)
+    no_model = {1: "the model does not get right", 2: "neither model gets right"}.get(
+        able, f"none of the {able} models gets right"
+    )
     heights, widths = (max((image.shape[side] for image in pictures), default=1) for side in (0, 1))
     several = any(len(model.seeds) > 1 for model in album.models)
     return Gallery(
         kind=kind,
         sentence="" if shown else _instead(album, kind, images=images),
         alone=tuple(alone),
-        alone_text=_count(len(alone), chosen.alone_count, f"{kind} images that only one of {able} models gets right"),
+        alone_text=_count(
+            len(alone), chosen.alone_count, f"{kind} images that only one of the {able} models gets right"
+        ),
         none=tuple(none),
-        none_text=_count(len(none), chosen.none_count, f"{kind} images that none of {able} models gets right"),
+        none_text=_count(len(none), chosen.none_count, f"{kind} images that {no_model}"),
         mistakes=tuple(mistakes.get(row, ()) for row in range(rows)),
         note="Answers are those of each model's first seed." if several else "",
         pairs=pairs(album, placed, captions),

@@ -137,8 +137,10 @@ _LEGEND = {
     "symbolSize": 400,
     "symbolStrokeWidth": 2,
 }
+# A count of ticks, since the least step (`tickMinStep`) gives halves of few epochs all the same.
+_WHOLE_EPOCHS = {"tickCount": {"expr": "over === 'epoch' ? min(6, max(1, floor(span(domain('x'))))) : 6"}}
 _TRAINED = {
-    "x": _axis("x", "", axis=_PLAIN_NUMBERS | {"grid": False, "title": None}, scale=_TIGHT),
+    "x": _axis("x", "", axis=_PLAIN_NUMBERS | _WHOLE_EPOCHS | {"grid": False, "title": None}, scale=_TIGHT),
     "y": _axis("y", "", axis=_PLAIN_NUMBERS | {"title": None}),
 }
 _CURVES = _layered(

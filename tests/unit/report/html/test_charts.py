@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pages
 import pytest
+import vl_convert
 
 from vitbench.figures import Points
 from vitbench.report.html.charts import (
@@ -244,6 +245,16 @@ def test_all_trainings_share_a_chart_with_a_choice_of_what_is_drawn():
     assert points["val_top1"] == [75, 50, None, None]
     assert points["train_seconds"] == [None, 3, None, None]
     assert points["loss"] == [None, None, None, 2]
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 4, 7])
+def test_of_few_epochs_the_axis_shows_whole_ones(epochs):
+    points = tuple({"epoch": float(1 + e), "train_seconds": 0.1 * e, "loss": 1.0 / (1 + e)} for e in range(epochs))
+    chart = curves_chart([("a", [Curve(seed=0, points=points)])])
+    assert chart is not None
+    said = re.findall(r">([^<]+)</text>", vl_convert.vegalite_to_svg(specification(chart)))
+    assert said[:epochs] == [str(1 + e) for e in range(epochs)]
+    assert "." in said[epochs]  # the other axis begins
 
 
 def test_models_beyond_those_that_can_be_told_apart_are_others():

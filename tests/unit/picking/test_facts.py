@@ -77,8 +77,8 @@ def test_images_that_are_too_few_say_so() -> None:
 def test_the_gap_says_how_many_candidates_share_the_level() -> None:
     found = facts((9, 9), (1, 1), (25, 25))
     many = replace(found, gap=resolvable_gap(50, models=17))
-    assert facts_in_words(found)[-1].startswith("50 test images resolve gaps from 12 points, ")
-    assert facts_in_words(many)[-1].startswith("With 17 candidates, 50 test images resolve gaps from ")
+    assert facts_in_words(found)[-1].startswith("50 test images resolve gaps of 12 points or more, ")
+    assert facts_in_words(many)[-1].startswith("With 17 candidates, 50 test images resolve gaps of ")
     assert many.gap.smallest > found.gap.smallest  # type: ignore[operator]
 
 

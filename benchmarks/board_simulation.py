@@ -1,17 +1,17 @@
-"""How often are the tests and intervals of a board over datasets wrong? By hand, one thread, about 20 minutes:
+"""How often are the tests and intervals of a board over datasets wrong? Run by hand; one thread, about 20 minutes:
 
     python benchmarks/board_simulation.py [BOARDS]
 
-makes so many boards (default 200) of made-up models for each case and prints, with the standard error of each share:
+For each case, it simulates BOARDS boards (default: 200) of artificial models and prints these shares with their
+standard errors:
 
-- family: models that are equally good in truth are told apart, in any of the pairs. 5 % at most are wanted.
-- coverage: the 95 % interval of a model's score holds its true score.
-- power: a model that is better by a gap on every dataset is told apart from each of the others.
+- family: boards on which any two models that are truly equal are found to differ. The target is 5 % at most.
+- coverage: how often the 95 % interval of a model's score contains its true score.
+- power: how often a model that is better by a given gap on every dataset is found to differ from each of the others.
 
-A made-up image has a difficulty that all models share, so that they are right and wrong on much the same images. A
-model's seed moves its accuracy on a dataset (`SEEDS_SD`, on the scale of the logits), and each seed errs on images of
-its own, too. Equal models differ in nothing but their seeds; every dataset has an accuracy of its own, between 15 and
-97 %.
+Each simulated image has a difficulty that all models share, so that they are right and wrong on mostly the same images.
+A model's seed shifts its accuracy on a dataset (`SEEDS_SD`, on the scale of the logits), and each seed also makes
+errors of its own. Equal models differ only in their seeds; every dataset has its own accuracy, between 15 and 97 %.
 """
 
 from __future__ import annotations

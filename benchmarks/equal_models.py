@@ -1,9 +1,10 @@
-"""Are five models that are one and the same told apart by their speeds? By hand:
+"""Are five identical models found to differ in speed? Run by hand:
 
     python benchmarks/equal_models.py FOLDER [BUSY]
 
-runs the five of twins.py into a new folder, beside so many busy processes, and prints for each metric of speed how much
-ratios and measured values vary over processes, the verdicts, and the pairs that are told apart, level shared over them.
+runs the five models of twins.py into a new folder, next to BUSY busy processes. For each speed metric it prints how
+much ratios and measured values vary over processes, the verdicts, and the pairs that are found to differ, with the
+level shared over the pairs.
 """
 
 from __future__ import annotations

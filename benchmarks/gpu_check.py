@@ -1,31 +1,33 @@
-"""All that vitbench can only learn on a GPU, in one command and one JSON file: the tests marked `gpu`, a run, a table.
+"""Everything about vitbench that can only be checked on a GPU, in one command: the tests marked `gpu`, a run, a table.
 
     python benchmarks/gpu_check.py --wheels wheels --output gpu_check.json
 
-It is made for a machine that has an NVIDIA GPU for some minutes, a Python with torch and pytest, and no network.
-vitbench need not be installed there: a copy of the checkout is enough. What vitbench needs and the machine lacks comes
-as a folder of wheels, which the script unpacks (a wheel is a zip file that can be imported as it lies); it says what is
-still missing. Where there are timm, pandas, Pillow, scikit-learn, safetensors, psutil, click, pluggy and the like, that
-is little:
+The script is meant for a machine that has an NVIDIA GPU for a few minutes, a Python with torch and pytest, and no
+network. The results are written to a single JSON file. vitbench need not be installed there: a copy of the checkout is
+enough. Packages that vitbench needs and the machine lacks are given as a folder of wheels, which the script unpacks (a
+wheel is a zip file whose contents can be imported directly); it reports what is still missing. If timm, pandas, Pillow,
+scikit-learn, safetensors, psutil, click, pluggy and the like are installed, few wheels are needed:
 
     pip download --no-deps --only-binary=:all: --python-version 3.12 --platform manylinux2014_x86_64 \
         -d wheels msgspec platformdirs wcwidth nvidia-ml-py
 
 Plugins are found by their entry points, which are metadata of an installed package. A checkout has none, so the script
-writes a `vitbench-VERSION.dist-info` with the entry points of pyproject.toml into a temporary folder. That, the
-checkout, its plugins and the unpacked wheels are on PYTHONPATH, for the script itself and for all that it starts.
+writes a `vitbench-VERSION.dist-info` with the entry points of pyproject.toml into a temporary folder. This folder, the
+checkout, its plugins and the unpacked wheels are on PYTHONPATH, for the script itself and for all processes that it
+starts.
 
-Four parts, each in a process of its own with a time limit, so that a crash or a hang costs that part alone. The file is
-written anew after each:
+There are four parts, each in its own process with a time limit, so that a crash or a hang affects only that part. The
+file is rewritten after each:
 
-- `machine`: GPU, driver, how the GPU is set, versions, what `vitbench doctor` finds;
+- `machine`: GPU, driver, GPU settings, versions, and what `vitbench doctor` finds;
 - `tests`: those marked `gpu`, with each failure in full;
-- `run`: `vitbench run` of one model on digits, trained and timed, from the first line to the table;
-- `speeds`: throughput, latency and memory of a few models in several precisions, compiled too, and a sustained window.
-  A row is of one process: it shows whether all works and of what order a speed is, and ranks nothing.
+- `run`: `vitbench run` of one model on digits, trained and timed, with its whole output including the table;
+- `speeds`: throughput, latency and memory of a few models in several precisions, also compiled, and a sustained window.
+  Each row comes from one process: it shows whether everything works and the order of magnitude of a speed, and ranks
+  nothing.
 
-Where there is no GPU it says `no GPU` and ends well. `--device cpu` rehearses it all on the CPU, with small models;
-tests that need a GPU skip. Exit codes: 0 all well, or no GPU; 1 a part failed; 3 a package is missing.
+Without a GPU, the script prints `no GPU` and exits with 0. `--device cpu` rehearses everything on the CPU, with small
+models; tests that need a GPU are skipped. Exit codes: 0 success, or no GPU; 1 a part failed; 3 a package is missing.
 """
 
 from __future__ import annotations

@@ -1,23 +1,24 @@
-"""CIFAR on a GPU in one command: the rows of gpu_cifar.toml, a training step beside a plain loop, and a report.
+"""CIFAR on a GPU in one command: the rows of gpu_cifar.toml, a training step next to a plain loop, and a report.
 
     python benchmarks/gpu_cifar.py --data DIR [--bring DIR] --output FOLDER --report gpu_cifar.md [--wheels DIR]
 
-It is made for a fresh machine that has an NVIDIA GPU for some minutes, a Python with torch, and no network; vitbench
-need not be installed there, and wheels that the machine lacks are given as gpu_check.py takes them. Rows whose weights
-would have to be downloaded are left out by name.
+The script is meant for a fresh machine that has an NVIDIA GPU for a few minutes, a Python with torch, and no network.
+vitbench need not be installed there; wheels that the machine lacks are given as for gpu_check.py. Rows whose weights
+would have to be downloaded are left out, and named.
 
-Data: the Parquet files of CIFAR-10 (or, with ``--dataset cifar100``, of CIFAR-100) as dataset hubs have them. Where a
-transfer holds less than all of them, they come in several calls: ``--bring`` copies the files that are in a folder into
-``--data``. As long as one is missing, the script says which are there, does what needs none of them, and ends well; the
-call with the last one goes on.
+Data: the Parquet files of CIFAR-10 (or, with ``--dataset cifar100``, of CIFAR-100) as published on dataset hubs. If one
+transfer cannot hold all of them, they can be brought in several calls: ``--bring`` copies the files in a folder into
+``--data``. As long as a file is missing, the script lists those that are there, does everything that needs none of
+them, and exits with 0; the call that brings the last file continues.
 
-The rows are one run of vitbench, in bfloat16 and compiled, and each is stored when it is done: what a time limit
-(``--seconds``) or anything else cuts off resumes when the same command runs again. Then
-the training step of ViT-S/16 at 224 pixels, batch 256, in blocks that take turns: a plain compiled loop, vitbench's own
-step of the recipe `supervised`, that step on images of a cache, cropped, mirrored and normalised as the recipe does it,
-and with all of the recipe's augmentation (7,716 images per second are published for a compiled step on an H100).
+The rows are one vitbench run, in bfloat16 and compiled, and each is stored when it is done: if a time limit
+(``--seconds``) or anything else interrupts it, run the same command to resume. Then the training step of ViT-S/16 is
+timed at 224 pixels and batch 256, in blocks that take turns: a plain compiled loop; vitbench's own step of the recipe
+`supervised`; that step on cached images that are cropped, mirrored and normalised as in the recipe; and the same with
+all of the recipe's augmentation. For comparison, the published speed of a compiled step on an H100 is 7,716 images per
+second.
 
-``--device cpu`` rehearses all of it with ``--limit N`` images and small models. Exit codes: 0 all well, files are
+``--device cpu`` rehearses everything with ``--limit N`` images and small models. Exit codes: 0 success, files are
 missing, or no GPU; 1 something failed, or the time was up; 3 a package is missing.
 """
 

@@ -2,13 +2,14 @@
 
     python benchmarks/gpu_masked.py --data DIR [--bring DIR] --output FOLDER --report gpu_masked.md [--wheels DIR]
 
-It is made for the machines of gpu_spatial.py, and takes its options. Rows: scratch, colours, pixels and scratch-long,
-in bfloat16 and batches of 512: 800 steps on the labels each, and before them 4,000 steps of predicting colours, or
-12,071 of predicting pixels, which take as many multiply-accumulates; scratch-long trains from scratch for as many. Each
-is a run of vitbench of its own, and is stored when it is done: what the time limit (``--seconds``) cuts off resumes
-when the same command runs again. Then it writes the table and what the suite's claims come to.
+The script is meant for the same machines as gpu_spatial.py, and takes the same options. Rows: scratch, colours, pixels
+and scratch-long, in bfloat16 with batches of 512. The first three take 800 steps on the labels, before which colours
+and pixels take 4,000 and 12,071 steps of pretraining, at an equal cost in multiply-accumulates. scratch-long trains
+from scratch for as many multiply-accumulates as both phases take. Each row is a separate vitbench run and is stored
+when it is done: if the time limit (``--seconds``) interrupts it, run the same command to resume. At the end, the script
+writes the table and the outcome of the suite's claims.
 
-``--device cpu`` rehearses it; ``--limit 400`` makes that a matter of minutes. Exit codes: 0 all well, files are
+``--device cpu`` rehearses everything; ``--limit 400`` reduces this to minutes. Exit codes: 0 success, files are
 missing, or no GPU; 1 a row failed, or the time was up; 3 a package is missing.
 """
 

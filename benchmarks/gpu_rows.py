@@ -1,7 +1,7 @@
-"""What scripts share that run rows of a suite on CIFAR-10 within some minutes of a GPU: options, rows, report.
+"""What is shared by scripts that run rows of a suite on CIFAR-10 within a few minutes on a GPU: options, rows, report.
 
-Each row is a run of vitbench of its own, and is stored when it is done: what the time limit (``--seconds``) cuts off
-resumes when the same command runs again.
+Each row is a separate vitbench run and is stored when it is done: if the time limit (``--seconds``) interrupts it, run
+the same command to resume.
 """
 
 from __future__ import annotations

@@ -2,15 +2,15 @@
 
     python benchmarks/gpu_spatial.py --data DIR [--bring DIR] --output FOLDER --report gpu_spatial.md [--wheels DIR]
 
-It is made for a fresh machine that has an NVIDIA GPU for some minutes, a Python with torch, and no network; vitbench
-need not be installed there, and wheels that the machine lacks are given as gpu_check.py takes them. `DIR` has CIFAR-10
-as dataset hubs have it, in Parquet files; with ``--bring`` they come there in several calls, as gpu_cifar.py says.
+The script is meant for a fresh machine that has an NVIDIA GPU for a few minutes, a Python with torch, and no network.
+vitbench need not be installed there; wheels that the machine lacks are given as for gpu_check.py. `DIR` holds CIFAR-10
+as published on dataset hubs, in Parquet files; ``--bring`` adds them in several calls, as described in gpu_cifar.py.
 
-Rows: none, learned, relative, rope, and conv (with learned positions), 30 passes each, batch 512, in bfloat16. Each is
-a run of vitbench of its own, and is stored when it is done: what the time limit (``--seconds``) cuts off resumes when
-the same command runs again. Then it writes the table and what the suite's claims come to.
+Rows: none, learned, relative, rope, and conv (with learned positions), 30 passes each, batch 512, in bfloat16. Each row
+is a separate vitbench run and is stored when it is done: if the time limit (``--seconds``) interrupts it, run the same
+command to resume. At the end, the script writes the table and the outcome of the suite's claims.
 
-``--device cpu`` rehearses it; ``--limit 64`` makes that a matter of a minute. Exit codes: 0 all well, files are
+``--device cpu`` rehearses everything; ``--limit 64`` reduces this to about a minute. Exit codes: 0 success, files are
 missing, or no GPU; 1 a row failed, or the time was up; 3 a package is missing.
 """
 

@@ -1,12 +1,12 @@
-"""Which solver of logistic regression is faster on features: the probe's, scikit-learn's, or torch's own L-BFGS.
+"""Which solver for logistic regression is fastest on features: the probe's, scikit-learn's, or torch's own L-BFGS?
 
     python benchmarks/linear_probe.py [--threads N] [--device cuda] [--repeats N]
 
-All fit the same standardised features from zero with one strength of the penalty, in turn; the best time of each
-counts. LogisticRegression and the probe (SciPy's L-BFGS-B on the gradient of torch, along principal axes)
-end by their tolerances, torch.optim.LBFGS ends as the probe does. Where it would take too long, each gets few
-iterations, and the objectives that they reach by then are to be compared, too. One line per size; about eight minutes
-on one core of a server that does nothing else.
+All solvers fit the same standardised features from zero with the same penalty, in turn; the best time of each counts.
+LogisticRegression and the probe (SciPy's L-BFGS-B on torch's gradient, along principal axes) stop by their own
+tolerances; torch.optim.LBFGS stops by the same criterion as the probe. Where this would take too long, each gets only a
+few iterations, so compare the objectives reached as well. Prints one line per size; takes about eight minutes on one
+core of an otherwise idle server.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Mutation testing by hand-picked faults: `mutants.toml` names small changes of the code, and the tests that must fail.
+"""Mutation testing with hand-picked faults: `mutants.toml` lists small code changes and the tests that must fail.
 
     python benchmarks/mutations.py                     # all, about a quarter of an hour of processor time
-    python benchmarks/mutations.py --only 'ranking'    # those whose file, or what they break, holds the word
+    python benchmarks/mutations.py --only 'ranking'    # those whose file, or what they break, contains the word
     python benchmarks/mutations.py --list
 
-Each change is made in a copy of the checkout, its tests are run there, and it is taken back. A mutant is *caught* where
-a test fails, or where the tests take longer than --timeout, and *survives* where all pass. Before the first one the
-tests of all chosen mutants must pass on the copy as it is.
+Each change is made in a copy of the checkout, its tests are run there, and the change is reverted. A mutant is *caught*
+if a test fails, or if the tests take longer than --timeout; it *survives* if all pass. Before the first mutant, the
+tests of all chosen mutants must pass on the unchanged copy.
 
-The exit code is 0 where all are caught, 1 where one survives, 2 where the tests cannot be run.
+The exit code is 0 if all are caught, 1 if one survives, and 2 if the tests cannot be run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A loop that times a model without vitbench.measuring: what the harness is held against, run by live workers too.
+"""A loop that times a model without vitbench.measuring: the baseline for the harness, also run by live workers.
 
-Beside it: a Vision Transformer of timm's in the same loop, and the harness's own block with a tenth more work.
+The module also has timm's Vision Transformer in the same loop, and the harness's own block with a tenth more work.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Train checkpoints of one's own on CIFAR-100, so that "pretrained wins" can be checked with nothing downloaded.
+"""Train your own checkpoints on CIFAR-100, so that "pretrained wins" can be tested without downloading any weights.
 
     python benchmarks/pretrain.py FOLDER --data DIR [--size cpu|gpu] [options of vitbench run]
 
-runs the suite `pretrain/cpu.toml` or `pretrain/gpu.toml` into ``FOLDER/run`` as ``vitbench run`` does: what is killed
-resumes when the same command runs again. Then ``FOLDER/vit.safetensors`` and ``FOLDER/resnet18.safetensors`` are the
-trained weights, with how their images are normalised, their classes, their training and the fingerprint of its data
-within (`vitbench.training.card`); their SHA-256 and their accuracy are printed.
+runs the suite `pretrain/cpu.toml` or `pretrain/gpu.toml` into ``FOLDER/run`` as ``vitbench run`` does: if it is killed,
+run the same command to resume. It then writes the trained weights to ``FOLDER/vit.safetensors`` and
+``FOLDER/resnet18.safetensors``. These files also hold the normalisation of the images, the classes, the training
+settings and the fingerprint of the data (`vitbench.training.card`). Their SHA-256 and accuracy are printed.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""How often a race of `vitbench pick` drops the model that is best: a simulation with known truth.
+"""How often does a race of `vitbench pick` drop the best model? A simulation with known truth.
 
     python benchmarks/race_simulation.py
 
-Each model has an accuracy at each look. Whether it has an image right is drawn from a normal variable that is in part
-the image's own, which all models share (so that they agree), and in part the model's; the same image keeps its
-variables from look to look, as a validation image does. Ties of accuracy count for the best: one of several that are
-best in truth may not be dropped either.
+Each model has an accuracy at each look. Whether it classifies an image correctly is drawn from a normal variable with
+two parts: one belongs to the image and is shared by all models (so that they agree), the other belongs to the model. An
+image keeps its variables from look to look, as a validation image does. If several models are truly the best, dropping
+any of them counts as an error.
 """
 
 from __future__ import annotations

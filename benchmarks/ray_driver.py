@@ -1,9 +1,9 @@
-"""The processor time that the process of a run takes per cell on a Ray cluster, and what committing records takes.
+"""How much processor time a run's main process takes per cell on a Ray cluster, and how much committing records takes.
 
     python benchmarks/ray_driver.py [--cells 200]
 
-Cells of this benchmark train nothing, on a cluster of this machine; all else is as in a run: a folder, a job, a task,
-files that come back, a record. Ray's own threads in the process are told apart from its main
+The cells of this benchmark train nothing, on a cluster on this machine; everything else is as in a run: a folder, a
+job, a task, files that are returned, a record. Ray's own threads in the process are counted separately from its main
 thread, since they also run while nothing happens.
 """
 

@@ -1,11 +1,11 @@
-"""How long 10,000 cells take on 100 machines of 1 and 8 GPUs, simulated: the clock is not real, the scheduling is.
+"""How long do 10,000 cells take on 100 machines with 1 and 8 GPUs? The clock is simulated, the scheduling is real.
 
     python benchmarks/ray_simulation.py [--cells 10000] [--machines 100]
 
 It drives `vitbench.running.scheduling` and `vitbench.execution.placing` as a run with ``--executor ray`` does, with
 costs drawn from measured ones, and with expectations that are wrong by up to 30 % either way. The makespan is compared
-with what no schedule can beat: the longest series of timings or training, or the sum of all times, each by the share of
-its machine that it takes, over the number of machines.
+with a lower bound for any schedule: the longest series of timings or training, or the sum of all times, each weighted
+by the share of its machine that it takes, divided by the number of machines.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""What does a model's time divide by best, and what do occasions differ by? By hand, many minutes apart:
+"""What is the best divisor for a model's time, and how much do occasions differ? Run by hand, many minutes apart:
 
     python benchmarks/reference_study.py record FILE     # one occasion, ten minutes on two busy cores; appends to FILE
     python benchmarks/reference_study.py show FILE       # the tables of docs/measuring.md, of all occasions in FILE
     python benchmarks/reference_study.py alone           # is a model as fast in turn as alone?
     python benchmarks/reference_study.py allocator       # what does fixing glibc's thresholds change? In lockstep
 
-On an occasion each of eight cells (networks of three kinds, forward passes, training steps and single images) is timed
-in fresh processes, in shuffled order. A process times the model and all candidates in turn, in blocks of 20 ms, and
-keeps the median of the log ratios. The candidates are a convolutional and an attention network, `mixed` (which is the
-reference network), a matrix product, a stream through memory, and many small operations.
+On each occasion, each of eight cells (networks of three kinds, forward passes, training steps and single images) is
+timed in fresh processes, in shuffled order. A process times the model and all candidates in turn, in blocks of 20 ms,
+and keeps the median of the log ratios. The candidates are a convolutional and an attention network, `mixed` (which is
+the reference network), a matrix product, a stream through memory, and many small operations.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The board of 20 models, 19 datasets and 3 seeds: 20 s at VTAB's sizes, 5 s at 2,000 images per dataset.
 
-VTAB's test splits hold 388,000 images together. It is all of `read_boards`: records, the scores of images from 1,140
-files, 1,000 bootstrap samples of each dataset's images, all tests. Run with ``pytest benchmarks/test_board_speed.py``,
-one thread, once per size; making the folder takes a minute.
+VTAB's test splits hold 388,000 images in total. The time covers all of `read_boards`: records, the scores of images
+from 1,140 files, 1,000 bootstrap samples of each dataset's images, and all tests. Run ``pytest
+benchmarks/test_board_speed.py``, with one thread, once per size; creating the folder takes a minute.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Listing 50 installed plugins, ten of them broken, in a fresh process: it is meant to take under 0.5 s.
+"""Listing 50 installed plugins, ten of them broken, in a fresh process: the goal is under 0.5 s.
 
-The plugins are generated distributions of two files, as pip leaves them. The broken ones fail at each stage in turn.
+The plugins are generated distributions of two files, as pip installs them. The broken ones fail at each stage in turn.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the harness itself costs: start-up, its part in pytest's start, catalog, expansion, and the start of a cell.
+"""What the harness itself costs: start-up, its share of pytest's start, catalog, expansion, and starting a cell.
 
-Goals, on a quiet machine: `vitbench --help` and `vitbench ls models` under 0.3 s, pytest's start longer by less than
-0.05 s, 10,000 cells expanded in under 1 s, a second cell started in under 0.3 s. Run with
-``pytest benchmarks/test_harness_speed.py``.
+Goals, on a quiet machine: `vitbench --help` and `vitbench ls models` in under 0.3 s, less than 0.05 s added to pytest's
+start, 10,000 cells expanded in under 1 s, a second cell started in under 0.3 s. Run ``pytest
+benchmarks/test_harness_speed.py``.
 """
 
 from __future__ import annotations

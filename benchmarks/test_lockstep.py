@@ -1,11 +1,11 @@
-"""Is the harness honest, and does it see what is there? By hand: ``pytest -s benchmarks/test_lockstep.py``.
+"""Is the harness honest, and does it detect real differences? Run by hand: ``pytest -s benchmarks/test_lockstep.py``.
 
 * Its block against a plain loop over the same model: equal within 2 %, or within the interval.
-* A model against itself: called different at most once in twenty.
-* A model against itself with a tenth more work: found at least eighteen times of twenty.
+* A model against itself: called different at most once in twenty comparisons.
+* A model against itself with a tenth more work: detected in at least eighteen of twenty.
 
-`VITBENCH_ROUNDS` says how many times instead of twenty; a comparison takes one to three minutes. Each prints a
-line, beside it the machine's noise floor, as `vitbench doctor` measures it.
+`VITBENCH_ROUNDS` sets the number of comparisons instead of twenty; a comparison takes one to three minutes. Each test
+prints a line with its result and the machine's noise floor, as measured by `vitbench doctor`.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Every built-in model: a forward pass on one image, and a training step on two.
 
-What is timed: the calls that `vitbench run` times, with random weights, so that nothing is downloaded; models of 224
-pixels or more get 64, to save time. A model that is new in the catalog is covered by itself. There is no target: runs
-on one quiet machine are compared with each other,
+The calls that `vitbench run` times are timed here with random weights, so that nothing is downloaded; models of 224
+pixels or more get 64 pixels, to save time. New models in the catalog are covered automatically. There is no target:
+compare runs on one quiet machine with each other,
 
     pytest benchmarks/test_models.py --benchmark-save=before
     pytest benchmarks/test_models.py --benchmark-compare
 
-and take about five minutes on two quiet cores, one of them for the largest model. One model: ``-k vit-p4-d8``.
+which takes about five minutes per run on two quiet cores, including a minute for the largest model. One model: ``-k
+vit-p4-d8``.
 """
 
 from __future__ import annotations

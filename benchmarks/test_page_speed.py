@@ -1,7 +1,7 @@
-"""The page of 200 models: meant to be made in under a second, to weigh under 3 MB, and to be drawn in under a second.
+"""The page for 200 models: the goals are under a second to make it, under 3 MB, and under a second to draw it.
 
-Each model has two seeds, a curve, predictions, samples of latency, and doubts on every figure of speed. Run with
-``pytest benchmarks/test_page_speed.py -s``; the factory of fake records is that of the tests.
+Each model has two seeds, a curve, predictions, latency samples, and doubts about every speed. Run ``pytest
+benchmarks/test_page_speed.py -s``; the fake records come from the tests' factory.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What each row of the suite `spatial` costs in speed: against `learned`, in lockstep, on one thread.
+"""What each row of the suite `spatial` costs in speed: compared with `learned`, in lockstep, on one thread.
 
-By hand, on a quiet machine, ten minutes: ``pytest -s benchmarks/test_spatial_cost.py``. Each prints a line with the
-ratio of speeds and its interval. Target: no row is half as fast.
+Run by hand, on a quiet machine; ten minutes: ``pytest -s benchmarks/test_spatial_cost.py``. Each test prints a line
+with the ratio of speeds and its interval. Target: every row has more than half the speed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Reading 10,000 records and ranking them: each is meant to take under a second, all of `vitbench leaderboard` two.
+"""Reading 10,000 records and ranking them: the goal is under a second each, and two for all of `vitbench leaderboard`.
 
-The store is that of a long-lived folder: 2,500 models, each with a quality cell and three speed cells. Run with
-``pytest benchmarks/test_store_speed.py``; the factory of fake records is that of the tests. To append one record is to
-wait for the disk twice; it has no target.
+The store is that of a long-lived folder: 2,500 models, each with a quality cell and three speed cells. Run ``pytest
+benchmarks/test_store_speed.py``; the fake records come from the tests' factory. Appending one record waits for the disk
+twice; it has no target.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Training on the CPU against a plain PyTorch loop, in lockstep: never slower, ResNet-18 at 32 pixels 15 % faster.
 
-`training_loops.py` says what both do. By hand, on a quiet machine, an hour or so:
-``pytest -s benchmarks/test_training_throughput.py``; ``-k "vit and 1-thread"`` for a part of it.
+`training_loops.py` describes both loops. Run by hand, on a quiet machine, for about an hour: ``pytest -s
+benchmarks/test_training_throughput.py``; ``-k "vit and 1-thread"`` selects a part of it.
 """
 
 from __future__ import annotations

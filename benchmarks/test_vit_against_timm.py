@@ -1,6 +1,6 @@
 """The scratch ViT against timm's VisionTransformer of the same size: no slower, within 3 %.
 
-Both run in the plain loop of plain_loop.py, in lockstep. Run: ``pytest -s benchmarks/test_vit_against_timm.py``.
+Both run in the loop of plain_loop.py, in lockstep. Run ``pytest -s benchmarks/test_vit_against_timm.py``.
 """
 
 from __future__ import annotations

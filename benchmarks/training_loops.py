@@ -1,10 +1,10 @@
-"""Training as a recipe does it here, and as a plain PyTorch loop does it; run by live workers in turn.
+"""Training as vitbench's recipes do it, and as a plain PyTorch loop does it; run by live workers in turn.
 
 Both train the same model on the same random uint8 images of CIFAR's size, in batches that are shuffled, cropped with
-padding, mirrored and normalised, with AdamW and cross-entropy in float32. The plain loop is what anybody writes:
-torchvision's transforms on single images in a DataLoader, an eager model, torch's default AdamW. The other is what
-`vitbench.training` is made of: augmentation by batch, a fused AdamW, and channels last for convolutional networks, as
-with ``--channels-last``; it also clips gradients and watches the loss, as recipes do.
+padding, mirrored and normalised, with AdamW and cross-entropy in float32. The plain loop is what most people write:
+torchvision's transforms on single images in a DataLoader, an eager model, torch's default AdamW. The other loop is
+built from the pieces of `vitbench.training`: augmentation by batch, a fused AdamW, and channels-last for convolutional
+networks, as with ``--channels-last``; it also clips gradients and watches the loss, as recipes do.
 
 One call of a block is a pass over a small training set, so that the workers of a DataLoader do nothing between blocks.
 """

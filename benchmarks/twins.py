@@ -1,4 +1,4 @@
-"""A plugin of five models that are one and the same: whatever tells their speeds apart is wrong (equal_models.py)."""
+"""A plugin of five identical models: any difference found between their speeds is wrong (equal_models.py)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class TrainingLength:
-    """The length of a training and where it is, in steps, for its schedule and its end.
+    """The length of a training run and its current position, in steps, for its schedule and its end.
 
     ::
 
@@ -30,7 +30,7 @@ class TrainingLength:
                 ...
                 done += 1
 
-    By default it counts steps alone, so that the same steps give the same bits. With the recipe's option ``by_time``
+    By default it counts only steps, so the same steps give the same bits. With the recipe's option ``by_time``
     it goes by the clock: its place is the share of `Budget.seconds` that has passed, so that the rate has fallen when
     the time is over, whatever the machine did meanwhile. As a part of `vitbench.training.TrainingState` the clock goes
     on after a kill.
@@ -52,12 +52,12 @@ class TrainingLength:
 
     @property
     def total(self) -> int:
-        """Steps at most: those of the schedule, too."""
+        """Maximum number of steps, and the length of the schedule."""
         return self._total
 
     @property
     def epochs(self) -> int:
-        """Passes over the images, of which the last may be cut short."""
+        """Passes over the images; the last may be cut short."""
         return -(-self._total // self._epoch)
 
     def at(self, done: int) -> int:
@@ -67,11 +67,11 @@ class TrainingLength:
         return max(done, int(self.total * (time.monotonic() - self._began) / self._seconds))
 
     def is_over(self, done: int) -> bool:
-        """Return whether the training ends after some steps."""
+        """Return whether training ends after `done` steps."""
         return self.at(done) >= self.total
 
     def within(self, batches: Iterable[T], done: int) -> Iterator[T]:
-        """Yield the batches of an epoch until the training is over; the first in any case.
+        """Yield the batches of an epoch until the training is over; the first one always.
 
         Args:
             batches: what is left of the epoch.

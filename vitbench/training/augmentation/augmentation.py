@@ -96,7 +96,7 @@ class Augmentation:
             raise UsageError(f"magnitude must be 0 to {LARGEST_MAGNITUDE}, not {self.magnitude}")
 
     def allowed(self, augmentations: Collection[str]) -> Augmentation:
-        """Return the part of it that is left if only some changes to an image preserve its label.
+        """Return the augmentation restricted to those changes that preserve an image's label.
 
         Args:
             augmentations: of a `TrainVal`. Without ``flip``, images are not mirrored. Without ``crop``, all parts of an

@@ -180,7 +180,7 @@ def checks_of(
         plugin: a plugin's name, or ``plugin/name``; a member of a family, too. The path of a plugin file may stand for
             its name.
         models: check these alone: ``name`` or ``name:option=value,...``. `plugin` is then a plugin's name.
-        data: where datasets lie that have files, by name.
+        data: the folders of datasets that have files, by name.
         plugins: what is loaded, `plugin` being a name; None: all that is installed, and the plugin file.
 
     Raises:

@@ -190,10 +190,10 @@ class FitRun:
 
     The page has a chart of each except ``epochs``; ``--plots`` draws ``loss`` and ``val_top1``."""
     build: Callable[[str], nn.Module] = _build_nothing
-    """``build(run.options["teacher"])`` makes the model that an option of kind ``model`` names, for the same classes:
-    on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of
-    the model in training as they are; where its own size, channels or normalisation differ, they are converted inside.
-    Raises UsageError for a text that no such option holds: what is built belongs to the cell's key.
+    """``build(run.options["teacher"])`` builds the model that an option of kind ``model`` names, for the same classes:
+    on the CPU, with its weights, in the mode in which its plugin returns it (call ``eval()`` on a teacher). It takes
+    the same inputs as the model in training; if its own size, channels or normalisation differ, it converts them.
+    Raises UsageError for a name that is not the value of such an option: what is built is part of the cell's key.
     """
     resume: Callable[[], tuple[int, Mapping[str, Any]] | None] = _nothing_saved
     """``run.resume()`` returns what an earlier, killed attempt at this training saved last: the step and the state,

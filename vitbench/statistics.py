@@ -213,17 +213,17 @@ def crossed_margin(
     seeds: tuple[ArrayLike, ArrayLike],
     image_freedom: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
-    """Return the difference of two models that chance does not exceed: means over the same images and over own seeds.
+    """Return the largest difference of two models' means, over the same images and own seeds, that chance explains.
 
-    The squared error is that of the images plus that of both models' seeds, as a bootstrap over seeds and images
-    together has it except for its noise. (What is due to one seed and one image is in both: counted twice, in the
+    The squared error is that of the images plus that of both models' seeds, as in a bootstrap over seeds and images
+    together, except for its noise. (What is due to one seed and one image is in both: counted twice, in the
     bootstrap three times, so that the margin is rather too wide.) The quantiles of a bootstrap of two or three seeds
     would be far too narrow: each error is taken with a quantile of its own, Student's t, for the seeds with Welch's
     degrees of freedom. The level of the sum is then at least the one asked for (Banerjee). All arguments but `level`
     and `images` are numbers or arrays of one shape.
 
     Args:
-        level: chance that a difference of nothing but chance lies beyond the margin.
+        level: probability that a difference due to chance alone lies beyond the margin.
         image_variance: variance over images of the paired differences of means over seeds.
         images: N; infinite margins where these are too few for the level, even if all took one side.
         seed_variances: of each model, the variance over seeds of its mean over images; NaN for one seed, which is
@@ -248,8 +248,8 @@ def crossed_margin(
 def freedom_of(scores: ArrayLike) -> float:
     """Return the degrees of freedom of the variance of N scores, estimated from their kurtosis: at most N - 1.
 
-    Where few images make most of the variance, as the six of a rare class do in an area under its ROC curve, it is
-    known no better than from these few, and Student's t of N - 1 degrees of freedom finds differences in noise.
+    If a few images account for most of the variance, as the six of a rare class do in an area under its ROC curve, it
+    is known only as well as from these few, and Student's t with N - 1 degrees of freedom finds differences in noise.
     """
     import numpy as np
 
@@ -455,8 +455,8 @@ def ratio_interval(groups: Sequence[Sequence[float]]) -> Estimate:
 def judge(ratio: Estimate, threshold: float) -> Finding:
     """Return what a ratio of speeds, the second's to the first's, shows about the second.
 
-    It is different where the whole interval lies beyond the threshold, the same where the whole interval lies within.
-    A threshold of 0.03 is 0.97 downwards and 1/0.97 upwards, so that exchanging the two mirrors the answer.
+    It is different if the whole interval lies beyond the threshold, and the same if the whole interval lies within it.
+    A threshold of 0.03 means 0.97 downwards and 1/0.97 upwards, so exchanging the two mirrors the answer.
 
     Args:
         ratio: with its interval.

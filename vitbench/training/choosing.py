@@ -61,7 +61,7 @@ class BestEpoch:
         return 0 < self._patience <= self._since
 
     def apply(self) -> None:
-        """Give the model the weights of the best epoch, at the end of the training."""
+        """Load the weights of the best epoch into the model, at the end of training."""
         if self._weights:
             load_whole_state(self._model, self._weights)
 

@@ -31,8 +31,8 @@ class TrainingLength:
                 done += 1
 
     By default it counts only steps, so the same steps give the same bits. With the recipe's option ``by_time``
-    it goes by the clock: its place is the share of `Budget.seconds` that has passed, so that the rate has fallen when
-    the time is over, whatever the machine did meanwhile. As a part of `vitbench.training.TrainingState` the clock goes
+    it goes by the clock: its position is the share of `Budget.seconds` that has passed, so the schedule ends with the
+    time, however fast the machine was. As a part of `vitbench.training.TrainingState` the clock goes
     on after a kill.
     """
 
@@ -61,7 +61,7 @@ class TrainingLength:
         return -(-self._total // self._epoch)
 
     def at(self, done: int) -> int:
-        """Return the place in the schedule after some steps: their number, or by the clock a later one."""
+        """Return the position in the schedule after `done` steps: `done`, or a later one if it goes by the clock."""
         if self._seconds is None:
             return done
         return max(done, int(self.total * (time.monotonic() - self._began) / self._seconds))

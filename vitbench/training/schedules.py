@@ -77,6 +77,6 @@ def warmup_cosine(step: int, *, total_steps: int, warmup_steps: int) -> float:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of all parameter groups, scaled where a group has a ``lr_scale``, as layer decay gives."""
+    """Set the learning rate of all parameter groups, times a group's ``lr_scale`` if it has one (layer decay)."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)

@@ -64,7 +64,7 @@ class TrainingState:
         self._began, self._wait = time.monotonic(), run.save_seconds
 
     def restore(self) -> int:
-        """Put back what a killed attempt at this training saved last; return how many steps are done, 0 without it.
+        """Restore what a killed attempt at this training saved last; return the number of steps done, 0 if none.
 
         Call it immediately before the loop, after anything that draws random numbers, such as the initialisation.
         """

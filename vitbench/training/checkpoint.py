@@ -1,6 +1,6 @@
-"""Checkpoints: files of tensors that came from elsewhere, read without trust and loaded without a gap.
+"""Checkpoints: files of tensors from elsewhere, read as untrusted and loaded only if they are complete.
 
-A file is untrusted: safetensors where its name says so, else ``torch.load(weights_only=True)``, never pickled
+Files are untrusted: safetensors if the name says so, otherwise ``torch.load(weights_only=True)``, never pickled
 objects. What trainers lay around the weights is taken off, and said: a state dict inside a larger mapping, and what
 wrappers put before names. A state that does not fit its module exactly then is an error that names the first keys on
 both sides, because a model with half of its weights would be scored as if it had them all.
@@ -60,7 +60,7 @@ _WITHIN_NAMES = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapp
 class State(dict[str, torch.Tensor]):
     """Tensors by name, with a note of what was stripped to reach them.
 
-    What modules keep beside tensors (`torch.nn.Module.get_extra_state`) stands among them, under names that
+    What modules keep besides tensors (`torch.nn.Module.get_extra_state`) is included, under names that
     `is_extra` knows.
     """
 

@@ -42,7 +42,7 @@ def tokens(
 ) -> Tensor:
     """Map images ``[B, C, H, W]`` to the encoder's normalised tokens ``[B, N, D]``.
 
-    A model's own method ``tokens(images, *, replace=None, keep=None)`` does it, where there is one. Others need the
+    A model's own method ``tokens(images, *, replace=None, keep=None)`` is used if there is one. Other models need the
     parts that timm's Vision Transformers have, under timm's names: ``patch_embed``, ``pos_embed``, ``blocks`` and
     ``norm``; ``cls_token``, ``dist_token``, ``reg_token``, ``pos_drop`` and ``norm_pre`` where there are such.
     `token_layout` finds out whether a model of these names computes anything else beside them.

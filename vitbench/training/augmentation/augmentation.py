@@ -112,7 +112,7 @@ class Augmentation:
         """Return the cached images uint8[B, C, H, W] cropped, mirrored and changed in colour, on their device.
 
         The result is uint8[B, C, h, w] where the crop is ``resized``, else uint8[B, C, H, W], which `preprocess` brings
-        to the model's input. The images given are left as they are; where nothing is done, they are returned.
+        to the model's input. The images given are not modified; if nothing is to be done, they are returned.
 
         Args:
             images: of a batch.

@@ -49,14 +49,14 @@ __all__ = [
 class ImageSet(Protocol):
     """What a dataset's `open` returns: one split, in a stable order.
 
-    It offers either ``image(i)``, for images of any size, or ``images(index)``, where all sizes agree:
+    It offers either ``image(i)``, for images of any size, or ``images(index)``, if all have the same size:
 
     * ``image(i: int) -> uint8[C, H, W]``
     * ``images(index: int64[B]) -> uint8[B, C, H, W]``
 
-    Both raise ValueError, with its name, for an image that cannot be read. C is the same for all images of a dataset,
-    but that gray ones may lie among others. Images of 16 bits may be given as uint16: they are scaled by the bits that
-    the dataset uses.
+    Both raise ValueError for an image that cannot be read, with the image's name. C is the same for all images of a
+    dataset, except that there may be gray images among the others. 16-bit images may be returned as uint16: they are
+    scaled by the number of bits that the dataset uses.
 
     Several threads call it at once. It may have more attributes: ``verified: bool``, whether the files were found to be
     the published ones; ``notes: Sequence[str]``, sentences that the user should read; ``names: Sequence[str]``, what
@@ -93,13 +93,14 @@ class Split:
 class TrainVal:
     """What a recipe may see: a training and a validation split. There is no test split here.
 
-    Both are empty where the data have no training images, which only a recipe that trains nothing meets.
+    Both are empty if the data has no training images; only a recipe that trains nothing sees this.
     """
 
     train: Split
-    """To learn from. Its array may be another one than that of `val`, of larger images to be cropped from."""
+    """Images to learn from. Its array may differ from that of `val` and hold larger images, to be cropped."""
     val: Split
-    """To choose by: the dataset's own, else a tenth of the training images, the same for all models and seeds."""
+    """Images to choose by: the dataset's own validation split, else a tenth of the training images, the same for all
+    models and seeds."""
     class_names: tuple[str, ...]
     """K names, in the order of the labels."""
     image_size: tuple[int, int]
@@ -107,9 +108,9 @@ class TrainVal:
     in_channels: int
     """Channels of the model's input."""
     preprocess: Preprocess
-    """How `vitbench.training.preprocess` makes the model's input of cached images."""
+    """How `vitbench.training.preprocess` turns cached images into the model's input."""
     augmentations: tuple[Augmentation, ...] = ()
-    """The changes of an image that keep its label: crop, flip."""
+    """Changes to an image that preserve its label: crop, flip."""
     target: Literal["single_label"] = "single_label"
     """What the labels mean: one class per image."""
 
@@ -126,12 +127,12 @@ class Budget:
     epochs: int | None = None
     """Passes over the training split; None: set by the recipe's options."""
     steps: int | None = None
-    """Maximum number of optimiser steps, which ``--budget`` fixes before the training; None: no limit. The record says
-    if a recipe takes more. `vitbench.training.total_steps` and `TrainingLength` keep to it.
+    """Maximum number of optimiser steps, which ``--budget`` fixes before training; None: no limit. The record notes
+    a recipe that takes more. `vitbench.training.total_steps` and `TrainingLength` keep to it.
     """
     seconds: float | None = None
-    """The time that ``--budget`` gives the training: the length of one that goes by the clock, as
-    `vitbench.training.TrainingLength` does where the recipe's option ``by_time`` is true. Others have no use for it."""
+    """The time that ``--budget`` allows for training. Only recipes that train by the clock use it, as
+    `vitbench.training.TrainingLength` does if the recipe's option ``by_time`` is true."""
 
 
 def _build_nothing(text: str) -> nn.Module:
@@ -165,87 +166,87 @@ class FitRun:
     device: torch.device
     """Where to train; `vitbench.training.on_device` moves the model there."""
     precision: Literal["float32", "bfloat16", "float16", "tf32"]
-    """What to compute in; `vitbench.training.train_step` and `autocast` keep to it."""
+    """Precision to compute in; `vitbench.training.train_step` and `autocast` apply it."""
     seed: int
-    """For generators of the recipe's own; torch, NumPy and Python are seeded with it already."""
+    """Seed for the recipe's own generators; torch, NumPy and Python are already seeded with it."""
     budget: Budget
-    """What the user allows; a recipe that goes on after it fails."""
+    """What the user allows; a recipe that continues beyond it fails."""
     options: Mapping[str, Any]
     """The recipe's options, complete and of their declared types."""
     log: Callable[..., None]
-    """``log(epoch=3, epochs=20, loss=0.4, lr=0.001, val_top1=0.9)``: progress, and a row of the training curve where
-    `epoch` is whole and any value is given. ``log()`` alone is a sign of life. It raises where `epoch` is beyond the
-    budget: let that pass. The keys:
+    """``log(epoch=3, epochs=20, loss=0.4, lr=0.001, val_top1=0.9)`` reports progress, and adds a row to the training
+    curve if `epoch` is a whole number and any value is given. ``log()`` alone is a sign of life. It raises an error if
+    `epoch` is beyond the budget: do not catch it. The keys:
 
-    * ``epoch``: epochs done, from 1 at the end of the first; a fraction within one is progress alone
-    * ``epochs``: of how many
+    * ``epoch``: epochs completed, 1 at the end of the first; a fraction only reports progress within an epoch
+    * ``epochs``: total number of epochs
     * ``loss``: mean training loss of the epoch
-    * ``val_top1``: share of the validation images that are right
+    * ``val_top1``: share of the validation images that are classified correctly
     * ``lr``: the learning rate at the end of the epoch
     * ``images_per_second``, ``wait_seconds``, ``train_seconds``: how fast the steps of the epoch were, how long they
-      waited for their batches, and the seconds of training since its beginning, evaluation left out; what
-      `vitbench.training.EpochClock` gives. Metrics of a time to reach an accuracy need the last
+      waited for their batches, and the seconds of training since it began, without evaluation;
+      `vitbench.training.EpochClock` returns all three. Metrics of the time to an accuracy need the last
     * any other name: a number, which becomes a column of the curve
 
-    The page has a chart of each but ``epochs``; ``--plots`` draws ``loss`` and ``val_top1``."""
+    The page has a chart of each except ``epochs``; ``--plots`` draws ``loss`` and ``val_top1``."""
     build: Callable[[str], nn.Module] = _build_nothing
-    """``build(run.options["teacher"])`` makes the model that an option of kind ``model`` names, for the same classes:
-    on the CPU, with its weights, in the mode in which it comes (call ``eval()`` on a teacher). It takes the inputs of
-    the model in training as they are; where its own size, channels or normalisation differ, they are converted inside.
-    Raises UsageError for a text that no such option holds: what is built belongs to the cell's key.
+    """``build(run.options["teacher"])`` builds the model that an option of kind ``model`` names, for the same classes:
+    on the CPU, with its weights, in the mode in which its plugin returns it (call ``eval()`` on a teacher). It takes
+    the same inputs as the model in training; if its own size, channels or normalisation differ, it converts them.
+    Raises UsageError for a name that is not the value of such an option: what is built is part of the cell's key.
     """
     resume: Callable[[], tuple[int, Mapping[str, Any]] | None] = _nothing_saved
-    """``run.resume()`` gives what an earlier attempt at this training, which was killed, saved last: the step and the
-    state, its tensors on the CPU; None where there is nothing, or it is damaged, which the user is told. What an
-    attempt that raised has saved is not given."""
+    """``run.resume()`` returns what an earlier, killed attempt at this training saved last: the step and the state,
+    with its tensors on the CPU. It returns None if there is nothing, or if it is damaged, which the user is told. State
+    saved by an attempt that raised an error is not returned."""
     save: Callable[[int, Mapping[str, Any]], None] = _save_nothing
     """``run.save(step, state)`` replaces what was saved before, atomically. The state may hold tensors,
-    numbers, texts, None, and lists, tuples and dicts of these; where it cannot be saved, the user is told, and training
-    continues. It is deleted when the cell has ended without being killed. `vitbench.training.TrainingState` gathers it
+    numbers, strings, None, and lists, tuples and dicts of these; if it cannot be saved, the user is told and training
+    continues. It is deleted once the cell has ended without being killed. `vitbench.training.TrainingState` gathers it
     and says when it is time."""
     save_seconds: float = 30.0
-    """How long `vitbench.training.TrainingState` waits between two saves at least; 0: it saves at each step."""
+    """Minimum time between two saves by `vitbench.training.TrainingState`; 0: it saves at each step."""
     keep: Callable[[str, Mapping[str, torch.Tensor]], None] = _keep_nothing
     """``run.keep("decoder", tensors)`` stores tensors beside the weights, as safetensors, with their SHA-256 in the
-    record: what a recipe trains beside the model. The same name again replaces them."""
+    record: whatever a recipe trains in addition to the model. Using a name again replaces its tensors."""
     features: Callable[[nn.Module, Split], NDArray[np.float32]] = _no_features
     """``run.features(model, data.train)`` gives float32[N, D], what enters the model's head for each image of a split,
     in eval mode and without augmentation (`vitbench.training.features`). It is extracted once for a model, its weights,
     the data and the preprocessing, and kept beside the image cache."""
     out_of_fold: Callable[[NDArray[np.int64], NDArray[np.float32]], None] = _note_nothing
-    """``run.out_of_fold(index, logits)``: int64[N] rows of ``data.train.images`` and float32[N, K], what models that
-    had not learned from these images said of them; rows of ``data.val``, too, where these are drawn from train. It may
-    be called once per fold, with each row once. They are what is scored in a cell that is judged on validation images;
-    one that is judged on test images does not keep them."""
+    """``run.out_of_fold(index, logits)``: int64[N] rows of ``data.train.images``, and float32[N, K] logits for them
+    from models that were not trained on these images; includes rows of ``data.val`` if these are drawn from train. It
+    may be called once per fold, with each row once. A cell that is judged on validation images scores these
+    predictions; one that is judged on test images does not keep them."""
     compile: Compile = ""
-    """The mode of torch.compile, empty where nothing is to be compiled; `vitbench.training.on_device` heeds it."""
+    """The mode of torch.compile, empty: do not compile; `vitbench.training.on_device` heeds it."""
     channels_last: bool = False
     """Whether to use the channels-last memory format; `vitbench.training.on_device` does."""
     judged: Judged = "test"
-    """What the model is judged on afterwards. Where it is ``val``, a recipe must not learn from ``data.val``."""
+    """What the model is judged on afterwards. If it is ``val``, a recipe must not learn from ``data.val``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainStep:
-    """What a recipe does at each step, its optimiser included; `fit` takes such steps, and they are what is timed."""
+    """What a recipe does at each step, including its optimiser; `fit` takes such steps, and they are what is timed."""
 
     optimizer: torch.optim.Optimizer
-    """Its learning rates are the recipe's; where steps are timed, they are set so low that no weight changes much."""
+    """Has the recipe's learning rates; when steps are timed, they are set so low that no weight changes much."""
     take: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    """``take(inputs, labels) -> loss``: of inputs float32[B, C, H, W] and labels int64[B] forward, loss, backward and
-    the step; the loss is a scalar on the device. The model is in train mode."""
+    """``take(inputs, labels) -> loss``: forward, loss, backward and the step for inputs float32[B, C, H, W] and labels
+    int64[B]; the loss is a scalar on the device. The model is in train mode."""
     parts: Mapping[str, Any] = field(default_factory=dict)
-    """What a step changes beside the model and the optimiser, by name, such as an average of the weights: each with
+    """What a step changes besides the model and the optimiser, by name, such as an average of the weights: each with
     ``state_dict()`` and ``load_state_dict(state)``, for `vitbench.training.TrainingState`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Predictions:
-    """What a model predicted for the images that it is judged on, from logits computed once; this is also what is
+    """What a model predicted for the images that it is judged on, from logits computed once; also what is
     stored.
 
-    Logits are whole unless they take more than 256 MiB. The likeliest classes are there in any case: T of them, which
-    is all K, or 100 of more.
+    All logits are kept unless they take more than 256 MiB. The T likeliest classes are always kept: all K, or 100 if
+    there are more.
     """
 
     labels: NDArray[np.int64]
@@ -256,9 +257,9 @@ class Predictions:
     class_names: tuple[str, ...]
     """K names, in the order of the labels."""
     logits: NDArray[np.float32] | None
-    """float32[N, K]; None where they are too many."""
+    """float32[N, K]; None if there are too many."""
     top_classes: NDArray[np.int64]
-    """int64[N, T], likeliest first; of equal logits the lower class first."""
+    """int64[N, T], likeliest first; for equal logits, the lower class first."""
     top_logits: NDArray[np.float32]
     """float32[N, T], the logits of `top_classes`."""
     log_normaliser: NDArray[np.float64]
@@ -305,8 +306,8 @@ class Predictions:
 class ImageScores:
     """A metric that is the mean of one value per test image; the core computes its interval and its paired tests.
 
-    Right or wrong (bool) gets Wilson's interval and McNemar's test, any other number a bootstrap over images. The
-    interval of a fraction is cut to 0..1.
+    Values that are right or wrong (bool) get Wilson's interval and McNemar's test, other numbers a bootstrap over
+    images. The interval of a fraction is clipped to 0..1.
     """
 
     name: str
@@ -319,30 +320,30 @@ class ImageScores:
 class ConfusionScore:
     """A metric that is a function of the confusion matrix; the core resamples the images, paired between models.
 
-    For more than 5000 classes no matrix is made, and it has no value.
+    With more than 5000 classes, no matrix is computed and the metric has no value.
     """
 
     name: str
     """Name of the measurement."""
     score: Callable[[NDArray[np.int64]], float]
-    """Takes int64[K, K], how many images of each class (rows) were taken for each class (columns). A resample may lack
-    a class: NaN leaves it out, and the metric has no interval where that is more than one in twenty."""
+    """Takes int64[K, K]: how many images of each class (rows) were predicted as each class (columns). A resample may
+    lack a class: return NaN to leave it out. If more than one in twenty are left out, the metric has no interval."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleScore:
     """A metric of some of the test images; the core calls it on resamples of them, paired between models.
 
-    Resamples say nothing of what one image alone decides, such as the largest error: of such a value, equal models
-    would be told apart far too often. Quantiles, areas and ratios are fine.
+    Resampling does not work for a value that a single image decides, such as the largest error: equal models would be
+    reported as different far too often. Quantiles, areas and ratios are fine.
     """
 
     name: str
     """Name of the measurement."""
     score: Callable[[NDArray[np.intp]], float]
-    """Takes intp[N], positions of images, some of them several times, others never; first all of them in order. NaN
-    leaves a resample out, as above. It is called a thousand times, for a minute at most: prepare before what can be,
-    such as an order of all images."""
+    """Takes intp[N], positions of images, some of them several times, others never; the first call gets all of them in
+    order. Return NaN to leave a resample out, as for `ConfusionScore`. It is called a thousand times, for at most a
+    minute in all: precompute what you can, such as a sort order of all images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -354,7 +355,7 @@ class TrainingLog:
     images: int
     """Images in the training split."""
     steps: int = 0
-    """Steps that the optimiser took; 0: none of torch's was used, or nobody counted."""
+    """Steps that the optimiser took; 0: no torch optimiser was used, or steps were not counted."""
     curve: tuple[Mapping[str, float], ...] = ()
     """One row for each logged epoch."""
     warnings: tuple[str, ...] = ()
@@ -386,19 +387,19 @@ class Timing:
     evidence: Mapping[str, float] = field(default_factory=dict)
     """What was observed of the machine around the timed region, by name; see `vitbench.measuring.evidence`."""
     in_turn: InTurn | None = None
-    """What the same blocks say beside the reference network's; None where there was no room for it."""
+    """The same blocks compared with the reference network's; None if there was no room for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InTurn:
-    """What blocks of the model in turn with those of the reference network gave, in one process."""
+    """Times of the model and the reference network, run in alternating blocks in one process."""
 
     reference: str
     """The reference network's name and version."""
     reference_batch_size: int
     """Images in each of its calls."""
     reference_seconds: tuple[float, ...]
-    """Wall time of each of its blocks, or of its single calls where those of the model are single."""
+    """Wall time of each of its blocks, or of each single call if the model is timed by single calls."""
     reference_calls: int
     """Calls in each of these."""
     speed_ratio: float
@@ -457,9 +458,9 @@ class Sustained:
     calls_per_block: int
     """Calls in each block."""
     counts_from: int
-    """The first block of the window's second half, whose blocks count."""
+    """The first block of the window's second half; only the blocks from there on count."""
     course: tuple[Mapping[str, float], ...] = ()
-    """Of each block its end in seconds, its images per second, and the clocks, temperature and power that were read."""
+    """For each block: its end in seconds, its images per second, and any clocks, temperature and power readings."""
     warnings: tuple[str, ...] = ()
     """What may have disturbed it, in words."""
     errors: tuple[str, ...] = ()
@@ -471,11 +472,11 @@ class Startup:
     """From nothing to a first answer, once in a fresh process that has imported torch and the model's code."""
 
     connect_seconds: float = 0.0
-    """Begin to use the device: on CUDA make the driver's and torch's context; nothing on the CPU."""
+    """Start using the device: on CUDA, create the driver's and torch's context; nothing on the CPU."""
     build_seconds: float
-    """Build the model, its weights loaded, and move it to its device."""
+    """Build the model, load its weights, and move it to its device."""
     first_call_seconds: float
-    """The first forward pass, compilation included where the cell asks for it."""
+    """The first forward pass, including compilation if the cell asks for it."""
     second_call_seconds: float
     """The second one, which compiles and sets up nothing."""
     compiled: bool
@@ -488,7 +489,7 @@ class Startup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loading:
-    """How fast images come, without a model and through one; pieces of the split that is judged, from the cache on."""
+    """How fast images are loaded, with and without a model; parts of the split that is judged, read from the cache."""
 
     batch_size: int
     """Images in each batch."""
@@ -527,15 +528,15 @@ class Agreement:
     images: int
     """Images, or samples of noise, that were compared."""
     same_top1: int
-    """Images with the same likeliest class, or with classes so near in float32 that rounding decides."""
+    """Images with the same likeliest class, or whose classes are so close in float32 that rounding decides."""
     largest_error: float
-    """Largest difference of what softmax sees of a logit (the logit less the mean of its image's), over the largest
-    such value in float32; infinite where the variant's logits are not finite, NaN where float32's are all alike or not
-    finite."""
+    """Largest difference between centred logits (a logit less the mean of its image's logits), divided by the largest
+    centred logit in float32; infinite if the variant's logits are not finite, NaN if those of float32 are all equal or
+    not finite."""
     tolerance: float
     """What rounding explains of it at this precision, beside such an offset as the logits share."""
     real_images: bool
-    """False for noise, where the likeliest class means nothing."""
+    """False for noise, for which the likeliest class means nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -551,7 +552,7 @@ class MemoryUse:
     baseline_bytes: int
     """What was in use before the model was built."""
     device_bytes: int | None = None
-    """CUDA: what the device's own counter says that this process holds; None where there is none."""
+    """CUDA: what this process holds by the device's own counter; None if there is no such counter."""
     weights_bytes: int | None = None
     """Parameters and buffers."""
     gradient_bytes: int | None = None
@@ -559,7 +560,7 @@ class MemoryUse:
     optimiser_bytes: int | None = None
     """State of the optimiser."""
     activation_bytes: int | None = None
-    """What the forward pass keeps for the backward pass, weights and inputs not counted."""
+    """What the forward pass keeps for the backward pass, not counting weights and inputs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -573,27 +574,27 @@ class Subject:
     device: str
     """Where the model ran: ``cpu``, ``cuda:0``."""
     precision: str
-    """What it computed in: ``float32``, ``bfloat16``, ``float16`` or ``tf32``."""
+    """Precision that it computed in: ``float32``, ``bfloat16``, ``float16`` or ``tf32``."""
     architecture: Callable[[], nn.Module] | None = None
     """Builds the model afresh on the meta device, without memory or weights, in eval mode; None for a baseline."""
     predictions: Predictions | None = None
-    """Of a quality cell: what the model said of the images that it is judged on."""
+    """In a quality cell: the model's predictions for the images that it is judged on."""
     images: Split | None = None
-    """These images, in the order of the predictions; there when a model is evaluated, and not when metrics are
-    computed again from stored predictions."""
+    """These images, in the order of the predictions; present when a model is evaluated, but not when metrics are
+    recomputed from stored predictions."""
     training: TrainingLog | None = None
-    """Of a quality cell whose recipe trains: what `fit` did."""
+    """In a quality cell whose recipe trains: what `fit` did."""
     timing: Timing | None = None
-    """Of a speed cell: raw times."""
+    """In a speed cell: raw times."""
     memory: MemoryUse | None = None
-    """Of a speed cell: memory."""
+    """In a speed cell: memory."""
     sustained: Sustained | None = None
-    """Of a speed cell of a fixed batch or of training steps, where the suite asks for it: times of a long window."""
+    """In a speed cell at the fixed batch or of training steps, if the suite asks for it: times of a long window."""
     startup: Startup | None = None
-    """Of a speed cell of inference at batch 1: from nothing to a first answer."""
+    """In a speed cell of inference at batch 1: from nothing to a first answer."""
     loading: Loading | None = None
-    """Of a quality cell: how fast images come."""
+    """In a quality cell: how fast images are loaded."""
     energy: EnergyUse | None = None
-    """Of a speed cell on a device that has a counter of its energy."""
+    """In a speed cell on a device with an energy counter: energy of forward passes."""
     agreement: Agreement | None = None
-    """Of a cell that does not compute in plain float32: how closely it agrees with that."""
+    """In a cell that does not compute in plain float32: how closely it agrees with plain float32."""

@@ -70,7 +70,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """A figure and the interval that it is known to."""
+    """A value with its interval."""
 
     value: float
     """The figure."""
@@ -138,7 +138,7 @@ def draws(n: int) -> Iterator[NDArray[np.intp]]:
 
 
 def bootstrap(statistic: Callable[[NDArray[np.intp]], float | NDArray[np.float64]], n: int) -> NDArray[np.float64]:
-    """Return a statistic of 1000 samples of n things, each drawn from these n with replacement.
+    """Return a statistic of 1000 resamples of n things, each drawn from these n with replacement.
 
     The draws are the same at each call.
 
@@ -176,11 +176,11 @@ def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> NDArray[np.float64
     """Return the two-sided p-values of McNemar's exact test: a binomial test of 1/2.
 
     Args:
-        only_first: images that the first model alone has right; a count, or an array of any shape.
-        only_second: images that the second model alone has right; the same shape.
+        only_first: images that only the first model classifies correctly; a count, or an array of any shape.
+        only_second: images that only the second model classifies correctly; the same shape.
 
     Returns:
-        float64 of that shape; 1 where no image tells the two apart.
+        float64 of that shape; 1 if no image tells the two apart.
     """
     import numpy as np
     from scipy.special import bdtr
@@ -191,7 +191,7 @@ def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> NDArray[np.float64
 
 
 def mcnemar_gap(discordant: int, level: float) -> int:
-    """Return the least difference, in images, that `mcnemar` calls significant at some level.
+    """Return the smallest difference, in images, that `mcnemar` calls significant at a given level.
 
     Args:
         discordant: images that one of the two models alone has right; where these are too few for any difference to be
@@ -213,17 +213,17 @@ def crossed_margin(
     seeds: tuple[ArrayLike, ArrayLike],
     image_freedom: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
-    """Return the difference of two models that chance does not exceed: means over the same images and over own seeds.
+    """Return the largest difference of two models' means, over the same images and own seeds, that chance explains.
 
-    The squared error is that of the images plus that of both models' seeds, as a bootstrap over seeds and images
-    together has it except for its noise. (What is due to one seed and one image is in both: counted twice, in the
+    The squared error is that of the images plus that of both models' seeds, as in a bootstrap over seeds and images
+    together, except for its noise. (What is due to one seed and one image is in both: counted twice, in the
     bootstrap three times, so that the margin is rather too wide.) The quantiles of a bootstrap of two or three seeds
     would be far too narrow: each error is taken with a quantile of its own, Student's t, for the seeds with Welch's
     degrees of freedom. The level of the sum is then at least the one asked for (Banerjee). All arguments but `level`
     and `images` are numbers or arrays of one shape.
 
     Args:
-        level: chance that a difference of nothing but chance lies beyond the margin.
+        level: probability that a difference due to chance alone lies beyond the margin.
         image_variance: variance over images of the paired differences of means over seeds.
         images: N; infinite margins where these are too few for the level, even if all took one side.
         seed_variances: of each model, the variance over seeds of its mean over images; NaN for one seed, which is
@@ -246,10 +246,10 @@ def crossed_margin(
 
 
 def freedom_of(scores: ArrayLike) -> float:
-    """Return the degrees of freedom that the variance of N scores is known to, by their kurtosis: at most N - 1.
+    """Return the degrees of freedom of the variance of N scores, estimated from their kurtosis: at most N - 1.
 
-    Where few images make most of the variance, as the six of a rare class do in an area under its ROC curve, it is
-    known no better than from these few, and Student's t of N - 1 degrees of freedom finds differences in noise.
+    If a few images account for most of the variance, as the six of a rare class do in an area under its ROC curve, it
+    is known only as well as from these few, and Student's t with N - 1 degrees of freedom finds differences in noise.
     """
     import numpy as np
 
@@ -303,7 +303,7 @@ def resampled_variances(
 def seed_error(
     seed_variances: tuple[ArrayLike, ArrayLike], seeds: tuple[ArrayLike, ArrayLike]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the squared error of a difference that two models' seeds cause, and its degrees of freedom (Welch)."""
+    """Return the squared error that two models' seeds cause in a difference, and its degrees of freedom (Welch)."""
     import numpy as np
 
     first, second = (np.asarray(variance, dtype=np.float64) for variance in seed_variances)
@@ -361,7 +361,7 @@ def process_ratio(
     level: float = 0.05,
     beside: tuple[float, float] = (0.0, math.inf),
 ) -> Estimate:
-    """Return the second figure to the first, each of several processes, with its interval.
+    """Return the ratio of the second value to the first, each over several processes, with its interval.
 
     It is Student's t over the logarithms, with Welch's degrees of freedom.
 
@@ -392,7 +392,7 @@ def welch_p_values(
 ) -> NDArray[np.float64]:
     """Return the two-sided p-values of Welch's t-test: that two means differ by no more than a margin.
 
-    A p-value is at most some level where the interval of that level lies wholly beyond the margin.
+    A p-value is at most a given level if the interval of that level lies entirely beyond the margin.
 
     Args:
         difference: of two means; a number, or an array of any shape.
@@ -428,7 +428,7 @@ def _with_variance(
 
 
 def ratio_interval(groups: Sequence[Sequence[float]]) -> Estimate:
-    """Return a ratio and the interval that holds for it with 95 %, however often one looks up to ten groups.
+    """Return a ratio and its 95 % interval, which stays valid however often one looks, up to ten groups.
 
     Each group gives one figure, the median of its log ratios, which a burst of noise in less than half of them does
     not move. The interval is Student's t over these figures. It makes no assumption on the samples within a group,
@@ -439,7 +439,7 @@ def ratio_interval(groups: Sequence[Sequence[float]]) -> Estimate:
         groups: natural logarithms of ratios, one sequence for each independent repetition (pair of processes).
 
     Raises:
-        ValueError: fewer than two groups, from which no spread can be had.
+        ValueError: fewer than two groups, too few to estimate a spread.
     """
     if len(groups) < 2:
         raise ValueError(f"an interval needs at least two groups, not {len(groups)}")
@@ -453,10 +453,10 @@ def ratio_interval(groups: Sequence[Sequence[float]]) -> Estimate:
 
 
 def judge(ratio: Estimate, threshold: float) -> Finding:
-    """Say what a ratio of speeds, the second's to the first's, shows about the second.
+    """Return what a ratio of speeds, the second's to the first's, shows about the second.
 
-    It is different where the whole interval lies beyond the threshold, the same where the whole interval lies within.
-    A threshold of 0.03 is 0.97 downwards and 1/0.97 upwards, so that exchanging the two mirrors the answer.
+    It is different if the whole interval lies beyond the threshold, and the same if the whole interval lies within it.
+    A threshold of 0.03 means 0.97 downwards and 1/0.97 upwards, so exchanging the two mirrors the answer.
 
     Args:
         ratio: with its interval.

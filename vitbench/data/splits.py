@@ -54,7 +54,7 @@ class Splits:
 
 
 def stratified_split(labels: Index, share: float, seed: int) -> tuple[Index, Index]:
-    """Hold a share of each class out.
+    """Hold out a share of each class.
 
     Each class of two or more images has at least one in each part; the only image of a class is kept.
 
@@ -199,7 +199,7 @@ def load_splits(info: DataInfo, *, limit: int | float | None, learns: bool = Tru
 
 
 def single_image_note(labels: Index, class_names: Sequence[str], *, held_out: str) -> str:
-    """Return a sentence that names the classes with a single image, which a split cannot share; or nothing."""
+    """Return a sentence that names the classes with a single image, which cannot be split; empty if there are none."""
     classes, counts = np.unique(labels, return_counts=True)
     single = [class_names[label] for label in classes[counts == 1]]
     if not single:

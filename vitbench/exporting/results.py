@@ -28,12 +28,12 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportedValue:
-    """One value with what is known of it. An invalid one must never look like a valid one: see `usable`."""
+    """One value with what is known about it. An invalid one must never look like a valid one: see `usable`."""
 
     name: str
     """That of its metric, with its options: ``top1``, ``time:level=0.9``."""
     value: float | None
-    """None where it is not available; `reasons` say why."""
+    """None if it is not available; `reasons` say why."""
     unit: str
     """``fraction``, ``nat``, ``s``, ``B``, ``images/s``, ``1``."""
     better: Literal["higher", "lower", "neither", ""]
@@ -45,7 +45,7 @@ class ExportedValue:
     interval: Interval | None
     """What they are the ends of: ``95%``, or the ``range`` over processes."""
     n: int | None
-    """What it rests on: images, samples or processes; in a row over several seeds their number."""
+    """The number of images, samples or processes it is based on; in a row over several seeds, the number of seeds."""
     spread: float | None
     """Standard deviation from seed to seed; None for one seed."""
     verdict: Level
@@ -53,19 +53,19 @@ class ExportedValue:
     reasons: tuple[str, ...]
     """Why it is not valid, in words."""
     title: str
-    """What tables call it; may be empty."""
+    """Its title in tables; may be empty."""
     exact: bool
     """Whether it is known exactly, like a number of parameters."""
     machine_bound: bool
     """Whether it holds only for the machine that measured it."""
     ratio: float | None = None
-    """The same over the reference network's value, measured in turn with it."""
+    """The value divided by the reference network's, measured in turn with it."""
     samples: tuple[tuple[float, ...], ...] = ()
-    """Of a cell the raw samples, one tuple per process."""
+    """In a cell, the raw samples, one tuple per process."""
 
     @property
     def usable(self) -> bool:
-        """Whether there is a value that may be shown: with its verdict, where that is ``warn``."""
+        """Whether there is a value that may be shown, together with its verdict if that is ``warn``."""
         return self.value is not None and self.verdict != "invalid"
 
     @property
@@ -81,7 +81,7 @@ class ExportedPicture:
     figure: str
     """The figure's short name."""
     title: str
-    """What stands above it."""
+    """The title above it."""
     step: str
     """Which of the figure's pictures it is, such as a layer; may be empty."""
     png: bytes
@@ -90,14 +90,14 @@ class ExportedPicture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportedCell:
-    """A training with its evaluation, a timing, or a figure: the newest attempt at it."""
+    """A training run with its evaluation, a timing, or a figure: the newest attempt at it."""
 
     kind: Literal["quality", "speed", "figure"]
     """``quality`` is a training with its evaluation, ``speed`` a timing."""
     id: str
     """Hash of what was asked."""
     key: str
-    """Hash of that and of what it was made of: code, data, checkpoint, torch."""
+    """Hash of `id` and of what went into it: code, data, checkpoint, torch."""
     run: str
     """Id of the run that made the attempt."""
     status: Status
@@ -115,7 +115,7 @@ class ExportedCell:
     dataset_title: str
     """The dataset's name for tables, with its lineage where that is known."""
     recipe: str
-    """Full name; of a timing the recipe whose step is timed, or empty."""
+    """Full name; for a timing, the recipe whose step is timed, or empty."""
     recipe_options: Mapping[str, OptionValue]
     """The recipe's options, complete."""
     seed: int | None
@@ -123,7 +123,7 @@ class ExportedCell:
     split: str
     """What the model is judged on, ``test`` or ``val``; empty for a timing."""
     mode: str
-    """Of a timing ``inference`` or ``training``, else empty."""
+    """For a timing, ``inference`` or ``training``; otherwise empty."""
     batch_size: int | None
     """Of a timing."""
     image_size: tuple[int, int]
@@ -145,26 +145,26 @@ class ExportedCell:
     class_names: tuple[str, ...]
     """Of its predictions."""
     preprocess: Mapping[str, Any]
-    """How images became the model's input; empty where it is not known."""
+    """How images became the model's input; empty if not known."""
     values: Mapping[str, ExportedValue]
     """By name."""
     curve: tuple[Mapping[str, float], ...]
     """One row for each epoch of a training; a loss may be nan."""
     environment: Mapping[str, Any]
-    """The machine and the software; empty where it is not known."""
+    """The machine and the software; empty if not known."""
     content: Mapping[str, Any]
-    """All that the record holds, as JSON can hold it; nan and infinity as text. Without folders of this machine."""
+    """The whole record in a form that JSON supports; nan and infinity as text. Without folders of this machine."""
     predictions: Path | None = field(repr=False)
     """The file behind `answers`."""
     figures: tuple[tuple[str, Path], ...] = field(repr=False)
-    """Of a training, the name of each figure and the file behind `pictures`."""
+    """For a training run, the name of each figure and the file behind `pictures`."""
 
     def answers(self) -> Answers | None:
-        """Read what a training's model answered to each image; None where that is not stored, or is damaged."""
+        """Read the trained model's answer for each image; None if answers are not stored or are damaged."""
         return None if self.predictions is None else read_answers(self.predictions)
 
     def pictures(self) -> Iterator[ExportedPicture]:
-        """Draw the figures of a training's model, one picture after the other.
+        """Draw the figures of the trained model, one picture after the other.
 
         Raises:
             UnusableError: matplotlib is not installed.
@@ -182,7 +182,7 @@ class ExportedRow:
     """A row of the leaderboard: one model on one dataset under one condition."""
 
     label: str
-    """The model, with its recipe where the condition has several rows of it."""
+    """The model, with its recipe if the condition has several rows of the model."""
     model: str
     """Full name, ``plugin/name``."""
     options: Mapping[str, OptionValue]
@@ -225,7 +225,7 @@ class ExportedRun:
     started: float
     """Seconds since the epoch."""
     command: str
-    """A command line that asks for the same."""
+    """A command line that repeats the run."""
     version: str
     """Of vitbench."""
 
@@ -241,6 +241,6 @@ class ExportedResults:
     rows: tuple[ExportedRow, ...]
     """The best first within each condition."""
     cells: tuple[ExportedCell, ...]
-    """All cells, also those that failed, the oldest first."""
+    """All cells, including those that failed, the oldest first."""
     runs: tuple[ExportedRun, ...]
     """The oldest first."""

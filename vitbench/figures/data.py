@@ -32,7 +32,7 @@ class Scale:
     high: float
     """The value at the other end."""
     diverging: bool = False
-    """Whether they have a middle that means nothing in either direction, as a cosine's 0 does: it is half way."""
+    """Whether they have a neutral midpoint, such as a cosine's 0, which is half way between `low` and `high`."""
 
     def __post_init__(self) -> None:
         _check_texts(self, "label")
@@ -41,7 +41,7 @@ class Scale:
 
     @classmethod
     def of(cls, values: NDArray[np.floating], label: str, *, diverging: bool = False) -> Scale:
-        """Return the scale that some values fill; of equal ones it is a little wider."""
+        """Return the scale that spans some values, or slightly more if they are all equal."""
         low, high = float(np.min(values)), float(np.max(values))
         if diverging:
             high = max(abs(low), abs(high), _LEAST)
@@ -53,14 +53,14 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tile:
-    """One place of a grid: an image, values, or values over an image."""
+    """One cell of a grid: an image, values, or values over an image."""
 
     pixels: NDArray[np.uint8] | None = None
     """uint8[C, H, W]"""
     values: NDArray[np.float32] | None = None
     """float32[R, L]; over an image they are stretched to its size."""
     title: str = ""
-    """A few words above it."""
+    """A short title above it."""
 
     def __post_init__(self) -> None:
         _check_texts(self, "title")
@@ -84,7 +84,7 @@ class Grid:
     title: str
     """What it shows, in a few words."""
     tiles: tuple[Tile | None, ...]
-    """Row by row; None leaves a place empty."""
+    """Row by row; None leaves a cell empty."""
     columns: int
     """Tiles in a row."""
     row_labels: tuple[str, ...] = ()
@@ -119,7 +119,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Matrix:
-    """A matrix with labelled rows and columns, its values written into it where there is room."""
+    """A matrix with labelled rows and columns; its values are written into it if there is room."""
 
     title: str
     """What it shows, in a few words."""
@@ -169,7 +169,7 @@ class Points:
     y: NDArray[np.float32]
     """float32[N]"""
     series: tuple[str, ...] = ()
-    """The series of each point, or none: all are of one."""
+    """The series of each point; empty if all belong to one series."""
     x_label: str
     """What x is, with its unit."""
     y_label: str
@@ -189,7 +189,7 @@ class Points:
 
 
 Figure = Grid | Matrix | Points
-"""One picture. A figure whose pictures are steps, such as layers, gives one of each."""
+"""One picture. A figure whose pictures are steps, such as layers, yields one for each step."""
 
 
 def _numbers(what: str, values: object, dimensions: int) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ class Picture:
     pixels: NDArray[np.uint8]
     """uint8[C, H, W], as it is cached or was read."""
     label: int | None = None
-    """The true class; None where nobody knows it."""
+    """The true class; None if it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,15 +44,15 @@ class FigureSubject:
     model: nn.Module
     """With its trained weights, in eval mode, on `device`. Leave it as it is."""
     device: str
-    """Where the model is: ``cpu``, ``cuda:0``. Take what is computed there to the CPU before NumPy gets it."""
+    """Where the model is: ``cpu``, ``cuda:0``. Move results to the CPU before passing them to NumPy."""
     input_shape: tuple[int, int, int]
     """Channels, height and width of the model's input."""
     class_names: tuple[str, ...]
     """K names."""
     inputs: Callable[[Sequence[NDArray[np.uint8]]], Tensor]
-    """Makes images, each uint8[C, H, W], the model's input: float32[B, C, H, W] on `device`, normalised."""
+    """Turns images, each uint8[C, H, W], into the model's input: float32[B, C, H, W] on `device`, normalised."""
     pixels: Callable[[Sequence[NDArray[np.uint8]]], NDArray[np.uint8]]
-    """Makes images what the model sees of them before they are normalised, uint8[B, C, H, W]: to lie under maps."""
+    """Turns images into what the model sees before normalisation, uint8[B, C, H, W]: to be drawn under maps."""
     fresh: Callable[[int], nn.Module]
     """Builds the same architecture with the random weights of a seed, in eval mode, on `device`."""
     resized: Callable[[int, int], nn.Module]
@@ -63,7 +63,7 @@ class FigureSubject:
     images: Split
     """What it is judged on, in the order of `predictions`: the test split, unless validation images were asked for."""
     predictions: Predictions | None = None
-    """What the model said of it; None where that is not stored."""
+    """The model's predictions for `images`; None if they are not stored."""
     kept: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     """What the recipe kept beside the weights (`FitRun.keep`), by name."""
 

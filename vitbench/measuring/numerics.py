@@ -91,10 +91,10 @@ def rounding(logits: Tensor, precision: str) -> float:
 
 
 def disagreement(agreement: Agreement) -> str | None:
-    """Say in words that a variant is not the model that it should be; None where it is, or cannot be judged.
+    """Return a sentence if a variant does not compute what the model does; None if it does, or cannot be judged.
 
-    It is not where a logit is off by more than the tolerance, nor, on real images, where more than 2 % of them, and
-    more than one, get another class.
+    It does not if a logit is off by more than the tolerance or if, on real images, more than 2 % of them, and more
+    than one, get another class.
     """
     if agreement.largest_error == math.inf:
         return "this variant disagrees with float32: it gives logits that are not finite"
@@ -112,7 +112,7 @@ def disagreement(agreement: Agreement) -> str | None:
 
 
 def unjudged(agreement: Agreement) -> str | None:
-    """Say in words why a variant cannot be compared with float32; None where it can."""
+    """Return a sentence that says why a variant cannot be compared with float32; None if it can."""
     if math.isnan(agreement.largest_error):
         return "this variant cannot be compared with float32, whose logits are all alike or not finite"
     if agreement.tolerance >= 1:

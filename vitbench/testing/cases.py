@@ -39,7 +39,7 @@ class PluginCase:
     plugin: str
     """The name of its entry point, or of its file."""
     alone: PluginSelection
-    """What loads it and no other plugin."""
+    """The selection that loads only this plugin."""
     catalog: Catalog
     """In which the names that it says are looked up."""
 
@@ -71,7 +71,7 @@ class DatasetCase:
     spec: DatasetSpec
     """The dataset or the layout."""
     root: Path | None = None
-    """The folder that holds its files; None where nobody has said."""
+    """The folder that holds its files; None if not given."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     """Options in place of the spec's defaults."""
 

@@ -41,18 +41,18 @@ class CheckFailed(AssertionError):  # noqa: N818 - as Skip
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What came of one check."""
+    """The result of one check."""
 
     check: str
     """Name of the check function."""
     subject: str
     """What was checked: a plugin, or ``plugin/name``, perhaps with options."""
     status: CheckStatus
-    """``expected``: it raised `CheckFailed`, as it was said to; ``unexpectedly passed``: it raised nothing."""
+    """``expected``: it raised `CheckFailed` as expected; ``unexpectedly passed``: it raised nothing."""
     reason: str = ""
     """Why it failed or was skipped, in one line."""
     seconds: float = 0.0
-    """What it took."""
+    """How long it took."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +128,7 @@ class Round:
 
 
 def run_checks(checks: Iterable[Check], *, expected_failures: Mapping[str, str] = NO_FAILURES) -> list[Outcome]:
-    """Run checks in this process, one after the other, and return what came of each.
+    """Run checks in this process, one after the other, and return their outcomes.
 
     One that depends on a check that failed is skipped.
 

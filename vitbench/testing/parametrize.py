@@ -28,8 +28,8 @@ def parametrize_checks(
 
     A check that depends on one that fails is skipped, and says so, whichever tests are selected, and in which order.
 
-    A check that is expected to fail is ``xfail(strict=True, raises=CheckFailed)``: when it passes one day, or meets
-    something else than a broken contract, the test says so.
+    A check that is expected to fail is ``xfail(strict=True, raises=CheckFailed)``: if it passes, or raises any other
+    error, the test fails.
 
     Args:
         plugin, models, data: as in `checks_of`.

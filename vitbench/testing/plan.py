@@ -177,10 +177,10 @@ def checks_of(
     """Return the checks of a plugin, or of one of its offers.
 
     Args:
-        plugin: a plugin's name, or ``plugin/name``; a member of a family, too. The path of a plugin file may stand for
+        plugin: a plugin's name, or ``plugin/name``, also of a family's member. The path of a plugin file may replace
             its name.
         models: check these alone: ``name`` or ``name:option=value,...``. `plugin` is then a plugin's name.
-        data: where datasets lie that have files, by name.
+        data: the folders of datasets that have files, by name.
         plugins: what is loaded, `plugin` being a name; None: all that is installed, and the plugin file.
 
     Raises:

@@ -39,7 +39,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights of the step that is done into the average."""
+        """Update the average with the weights after the current step."""
         if self._weights:
             self._updates += 1
             decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
@@ -48,7 +48,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Give the model the average for its weights within the block, to evaluate it or to keep it."""
+        """Replace the model's weights by the average within the block, to evaluate or store it."""
         self._swap()
         try:
             yield
@@ -57,12 +57,12 @@ class WeightAverage:
 
     @torch.no_grad()
     def apply(self) -> None:
-        """Give the model the average for its weights, at the end of the training."""
+        """Replace the model's weights by the average, at the end of the training."""
         for weight, average in zip(self._weights, self._averages, strict=True):
             weight.copy_(average)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the average, for a training that may have to go on later."""
+        """Return the average, for a training run that may be resumed later."""
         return {"updates": self._updates, "averages": self._averages}
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ __all__ = ["class_weights"]
 def class_weights(labels: NDArray[np.int64], num_classes: int) -> Tensor:
     """Return float32[K], the weight of each class in inverse proportion to its images; their mean over images is 1.
 
-    Of the loss of each image they make that of a set with equal classes, as scikit-learn's ``class_weight="balanced"``
+    They weight each image's loss as if all classes were equally large, as scikit-learn's ``class_weight="balanced"``
     does; ``class_weights(...)[labels]`` are the weights with which `shuffled` draws from such a set.
 
     Args:

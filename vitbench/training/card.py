@@ -1,4 +1,4 @@
-"""What belongs to weights and is no tensor: how their images were made, and the names and the order of their classes.
+"""What belongs to weights besides tensors: how their images were made, and the names and the order of their classes.
 
 vitbench writes it into the metadata of its safetensors files. Other trainers leave some of it in theirs: timm's train
 script in its arguments, others as ``class_to_idx``.
@@ -84,7 +84,7 @@ def _is_json(value: object) -> bool:
 
 
 def read_card(path: str | Path) -> Card:
-    """Return what a checkpoint file says of its weights; nothing where it is of a kind that its model alone can read.
+    """Return what a checkpoint file says about its weights; nothing if only its model can read this kind of file.
 
     Raises:
         UnusableError: what it says cannot be used.

@@ -1,6 +1,6 @@
-"""Checkpoints: files of tensors that came from elsewhere, read without trust and loaded without a gap.
+"""Checkpoints: files of tensors from elsewhere, read as untrusted and loaded only if they are complete.
 
-A file is untrusted: safetensors where its name says so, else ``torch.load(weights_only=True)``, never pickled
+Files are untrusted: safetensors if the name says so, otherwise ``torch.load(weights_only=True)``, never pickled
 objects. What trainers lay around the weights is taken off, and said: a state dict inside a larger mapping, and what
 wrappers put before names. A state that does not fit its module exactly then is an error that names the first keys on
 both sides, because a model with half of its weights would be scored as if it had them all.
@@ -40,13 +40,13 @@ __all__ = [
 ]
 
 EXTRA = "vitbench.extra_state"
-"""The key of a safetensors file's metadata under which stands, as JSON, what modules keep beside tensors."""
+"""The key in a safetensors file's metadata for what modules keep besides tensors, as JSON."""
 DIGEST = "vitbench.sha256"
-"""The key under which stands the `digest_of` of the file's tensors, where vitbench wrote it."""
+"""The key for the `digest_of` of the file's tensors, if vitbench wrote the file."""
 FACT = "checkpoint"
-"""The fact of a module that says which of a file's weights it has."""
+"""The module fact that says which of a file's weights it has."""
 POSITIONS = "positions"
-"""The fact of a module that says from which grid its weights' positions were interpolated."""
+"""The module fact that says which grid its weights' positions were interpolated from."""
 _NESTED_UNDER = ("state_dict", "model_state_dict", "model", "module", "net", "network", "params")
 """Where trainers put a state dict (timm and Lightning, PyTorch's tutorial, DeiT and fastai, DeepSpeed, others)."""
 _AVERAGED_UNDER = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema")
@@ -58,30 +58,30 @@ _WITHIN_NAMES = re.compile(r"(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapp
 
 
 class State(dict[str, torch.Tensor]):
-    """Tensors by name, with what was taken off to get at them.
+    """Tensors by name, with a note of what was stripped to reach them.
 
-    What modules keep beside tensors (`torch.nn.Module.get_extra_state`) stands among them, under names that
+    What modules keep besides tensors (`torch.nn.Module.get_extra_state`) is included, under names that
     `is_extra` knows.
     """
 
     taken: str = ""
-    """In words that follow "the weights"; empty where the file holds them as they are."""
+    """What was stripped, worded to follow "the weights"; empty if nothing was."""
 
     @classmethod
     def of(cls, tensors: Mapping[str, torch.Tensor], taken: str) -> State:
-        """Return tensors with what is said of them."""
+        """Return tensors with this note."""
         state = cls(tensors)
         state.taken = taken
         return state
 
 
 def is_extra(name: str) -> bool:
-    """Whether a name in a state dict is that of what a module keeps beside tensors."""
+    """Return whether a name in a state dict belongs to something that a module keeps besides tensors."""
     return name.rpartition(".")[2] == "_extra_state"
 
 
 def read_content(path: str | Path) -> Any:
-    """Return what a checkpoint file holds, its tensors on the CPU.
+    """Return the contents of a checkpoint file, with its tensors on the CPU.
 
     Raises:
         UnusableError: the file is missing, cannot be read without pickle, or has different numbers from those that were
@@ -113,7 +113,7 @@ class _DamagedError(UnusableError):
 
 
 def digest_of(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 of tensors on the CPU: of their names, in order, and their bytes."""
+    """Return the SHA-256 of tensors on the CPU, taken over their sorted names and their bytes."""
     found = hashlib.sha256()
     for name in sorted(tensors):
         found.update(name.encode())
@@ -128,7 +128,7 @@ def read_state(path: str | Path, *, names: Collection[str] = ()) -> State:
 
     Args:
         path: of the file.
-        names: the names of the module's weights: what wrappers put before them is taken off.
+        names: the names of the module's weights: prefixes that wrappers add to them are stripped.
 
     Raises:
         UnusableError: the file is missing, cannot be read without pickle, or contains no state dict.
@@ -181,13 +181,13 @@ def check_fit(module: nn.Module, state: Mapping[str, torch.Tensor], *, source: s
 def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], *, source: str | Path) -> None:
     """Copy a state into a module whose names and shapes it must match one to one.
 
-    What wrappers put before names is taken off where the rest fits. What was taken off is said in the module's
+    Prefixes that wrappers add to names are stripped if the rest fits. What was stripped is recorded in the module's
     ``facts``, under ``checkpoint``.
 
     Args:
-        module: what is filled, in place.
-        state: tensors by name; a `State` keeps what is said of it.
-        source: what an error calls the state: the path of its file.
+        module: the module to fill, in place.
+        state: tensors by name; a `State` keeps its note.
+        source: what an error message calls the state: the path of its file.
 
     Raises:
         UnusableError: names the first missing and the first unexpected key with their counts, the first key whose
@@ -215,7 +215,7 @@ def _kept_extra(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def load_checkpoint(module: nn.Module, path: str | Path) -> None:
-    """Read a checkpoint file into a module that it must fit one to one.
+    """Load a checkpoint file into a module, whose names and shapes it must match one to one.
 
     Raises:
         UnusableError: as `read_state` and `load_state` do.

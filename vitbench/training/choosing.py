@@ -30,7 +30,7 @@ class BestEpoch:
             patience: number of epochs without a better one after which training ends; 0: never.
 
         Raises:
-            UsageError: patience is asked for, and the last epoch's weights.
+            UsageError: patience is set although the last epoch's weights are kept.
         """
         if patience and keep != "best":
             raise UsageError(
@@ -42,7 +42,7 @@ class BestEpoch:
         self._weights: dict[str, Any] = {}
 
     def add(self, epoch: int, val_top1: float) -> dict[str, float]:
-        """Take the accuracy of the model as it is after an epoch, counted from 1.
+        """Record the accuracy of the model after an epoch, counted from 1.
 
         Returns:
             ``best_epoch``, for `FitRun.log`; nothing where the last epoch is kept.
@@ -61,12 +61,12 @@ class BestEpoch:
         return 0 < self._patience <= self._since
 
     def apply(self) -> None:
-        """Give the model the weights of the best epoch, at the end of the training."""
+        """Load the weights of the best epoch into the model, at the end of training."""
         if self._weights:
             load_whole_state(self._model, self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state, for a training that may be resumed later."""
+        """Return the state, for a training run that may be resumed later."""
         return {"val_top1": self._top1, "epoch": self._epoch, "since": self._since, "weights": self._weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -46,7 +46,7 @@ class EpochClock:
             times = clock.lap()
             run.log(epoch=epoch + 1, val_top1=evaluate_top1(...), **times)
 
-    A GPU is waited for in `lap` alone. As a part of `vitbench.training.TrainingState` it goes on after a kill: what an
+    Only `lap` waits for a GPU. As a part of `vitbench.training.TrainingState` it goes on after a kill: what an
     attempt did after it saved for the last time is done again, and counts once.
     """
 
@@ -102,7 +102,7 @@ class EpochClock:
         return times
 
     def state_dict(self) -> dict[str, float]:
-        """Return what it has counted so far, without the batch in hand: a state is saved before a step."""
+        """Return what it has counted so far, without the current batch: a state is saved before a step."""
         self._stop()
         return {
             "earlier_seconds": self._earlier,
@@ -112,7 +112,7 @@ class EpochClock:
         }
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Go on from what `state_dict` gave, perhaps within an epoch: watch the rest of its batches."""
+        """Resume from what `state_dict` returned, possibly within an epoch: then watch the rest of its batches."""
         self._earlier, self._seconds = state["earlier_seconds"], state["epoch_seconds"]
         self._images, self._wait = int(state["epoch_images"]), state["epoch_wait_seconds"]
         self._since, self._in_hand = None, 0

@@ -32,7 +32,7 @@ class Draws:
     """The random numbers of each image of a batch; B images."""
 
     def __init__(self, seed: int, epoch: int, index: Tensor, copy: Tensor | None = None) -> None:
-        """Start with what decides the numbers.
+        """Set what the numbers are derived from.
 
         Args:
             seed: of the training.

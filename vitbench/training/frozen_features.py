@@ -37,16 +37,16 @@ Reader = Callable[[Tensor], Tensor]
 def features(model: nn.Module, images: Tensor) -> Tensor:
     """Map images ``[B, C, H, W]`` to what the model's head reads, ``[B, D]``.
 
-    A model's own method ``features(images)`` does it, where there is one; a submodule of that name does not count.
-    Otherwise it is what enters the last linear layer that the forward pass calls, or convolution of one pixel: if what
-    this layer gives is what the model gives.
+    A model's own method ``features(images)`` is used if there is one; a submodule of that name does not count.
+    Otherwise, features are the input of the last linear layer or 1x1 convolution that the forward pass calls, provided
+    that the output of this layer is the output of the model.
 
     Args:
-        model: not compiled; it is in eval mode meanwhile.
+        model: not compiled; it is run in eval mode.
         images: a model's input, on its device.
 
     Raises:
-        UsageError: the model has no features, or its method gives something else.
+        UsageError: the model has no features, or its method returns something else.
     """
     with _evaluating(model):
         return _reader(model, images[:2])(images)
@@ -102,7 +102,7 @@ def extracted(
 
 
 def with_head(model: nn.Module, head: nn.Module, images: Tensor) -> nn.Module:
-    """Return a model that gives what a new head makes of its features; its other weights stay as they are.
+    """Return a model whose features go through a new head; its other weights stay unchanged.
 
     Where the features enter the model's last linear layer, the head takes its place, and the model is returned;
     otherwise a module that holds both. Its attribute ``fitted_head`` names the head: that alone is stored, not the rest
@@ -111,7 +111,7 @@ def with_head(model: nn.Module, head: nn.Module, images: Tensor) -> nn.Module:
     Args:
         model: is changed.
         head: maps features ``[B, D]`` to logits ``[B, K]``.
-        images: a few of a model's inputs, on its device, to see by.
+        images: a few inputs of the model, on its device, used to find its head.
 
     Raises:
         UsageError: as `features` does.

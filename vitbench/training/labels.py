@@ -14,13 +14,13 @@ __all__ = ["labelled", "labelled_count"]
 
 
 def labelled(split: Split, labels: float) -> Split:
-    """Return the images of a split whose labels may be learnt from, chosen class by class in proportion.
+    """Return the images of a split whose labels may be used, chosen from each class in proportion.
 
-    They are the same for each model, recipe and seed, and fewer of them are always among more.
+    They are the same for each model, recipe and seed, and a smaller selection is always part of a larger one.
 
     Args:
         split: such as ``data.train``.
-        labels: a share of the images, up to 1, or from 2 on their number; all where there are not so many.
+        labels: a share of the images, up to 1, or their number, from 2; all images if there are fewer.
 
     Raises:
         UsageError: it is neither, or leaves a class of the split without a label.
@@ -38,7 +38,7 @@ def labelled(split: Split, labels: float) -> Split:
 
 
 def labelled_count(images: int, labels: float) -> int:
-    """Return how many of a training split's images `labelled` leaves, one at least.
+    """Return how many of a training split's images `labelled` returns, at least one.
 
     Raises:
         UsageError: `labels` is neither a share nor a number of images.

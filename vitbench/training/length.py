@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class TrainingLength:
-    """The length of a training and where it is, in steps, for its schedule and its end.
+    """The length of a training run and its current position, in steps, for its schedule and its end.
 
     ::
 
@@ -30,9 +30,9 @@ class TrainingLength:
                 ...
                 done += 1
 
-    By default it counts steps alone, so that the same steps give the same bits. With the recipe's option ``by_time``
-    it goes by the clock: its place is the share of `Budget.seconds` that has passed, so that the rate has fallen when
-    the time is over, whatever the machine did meanwhile. As a part of `vitbench.training.TrainingState` the clock goes
+    By default it counts only steps, so the same steps give the same bits. With the recipe's option ``by_time``
+    it goes by the clock: its position is the share of `Budget.seconds` that has passed, so the schedule ends with the
+    time, however fast the machine was. As a part of `vitbench.training.TrainingState` the clock goes
     on after a kill.
     """
 
@@ -52,26 +52,26 @@ class TrainingLength:
 
     @property
     def total(self) -> int:
-        """Steps at most: those of the schedule, too."""
+        """Maximum number of steps, and the length of the schedule."""
         return self._total
 
     @property
     def epochs(self) -> int:
-        """Passes over the images, of which the last may be cut short."""
+        """Passes over the images; the last may be cut short."""
         return -(-self._total // self._epoch)
 
     def at(self, done: int) -> int:
-        """Return the place in the schedule after some steps: their number, or by the clock a later one."""
+        """Return the position in the schedule after `done` steps: `done`, or a later one if it goes by the clock."""
         if self._seconds is None:
             return done
         return max(done, int(self.total * (time.monotonic() - self._began) / self._seconds))
 
     def is_over(self, done: int) -> bool:
-        """Return whether the training ends after some steps."""
+        """Return whether training ends after `done` steps."""
         return self.at(done) >= self.total
 
     def within(self, batches: Iterable[T], done: int) -> Iterator[T]:
-        """Yield the batches of an epoch until the training is over; the first in any case.
+        """Yield the batches of an epoch until the training is over; the first one always.
 
         Args:
             batches: what is left of the epoch.

@@ -29,7 +29,7 @@ _RESIDENT_BYTES = 2 << 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resident:
-    """A split whose images lie in the device's memory."""
+    """A split whose images are in the device's memory."""
 
     images: Tensor
     """uint8[N, C, H, W]"""
@@ -63,7 +63,7 @@ def resident(split: Split, device: torch.device) -> Split | Resident:
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """Return how many batches a shuffled pass has: full ones, or a single short one where there are fewer images.
+    """Return how many batches a shuffled pass has: all full, or a single short one if there are too few images.
 
     Raises:
         UsageError: batch_size is below 1.
@@ -90,7 +90,7 @@ def batches(
         split: such as ``data.train``, or `resident` of it.
         batch_size: B.
         device: where the batches are wanted.
-        generator: decides the order; on the device where the split is a `Resident`, else anywhere.
+        generator: decides the order; on the split's device if that is a `Resident`, else on any.
 
     Raises:
         UsageError: batch_size is below 1, and the pass is shuffled.
@@ -134,8 +134,8 @@ def shuffled(
 ) -> Iterator[Batch]:
     """Yield the full batches of an epoch, in an order that the seed and the epoch decide; see `steps_per_epoch`.
 
-    There is no generator to keep: a training that was interrupted goes on at any step of any epoch with the images and
-    the random numbers that it would have had.
+    There is no generator state to save: an interrupted training run can resume at any step of any epoch with the same
+    images and random numbers as without the interruption.
 
     Args:
         split: such as ``data.train``, or `resident` of it.
@@ -143,9 +143,9 @@ def shuffled(
         device: where the batches are wanted.
         seed: of the training.
         epoch: counted from 0.
-        start: how many batches are left out.
-        repeats: how often an image stands in its batch, each time with draws of its own (Hoffer et al. 2020, arXiv
-            1901.09335). An epoch keeps its length: of n repeats, each image has its turn in one of n epochs.
+        start: number of batches to skip.
+        repeats: how often an image occurs in its batch, each time with its own draws (Hoffer et al. 2020, arXiv
+            1901.09335). An epoch keeps its length: with n repeats, each image is used in one of n epochs.
         weights: float[N], how likely each image is drawn, with replacement; None: each image once.
 
     Raises:

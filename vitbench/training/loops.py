@@ -58,15 +58,15 @@ def train_step(
         optimizer: its gradients are cleared first.
         scaler: of `grad_scaler`.
         run: its precision and device count.
-        label_smoothing: share of the target that all classes have in equal parts, 0 to 1.
-        class_weights: float32[K] on the device, what the loss of each class is multiplied by.
+        label_smoothing: share of the target that is spread evenly over all classes, 0 to 1.
+        class_weights: float32[K] on the device, the factor for the loss of each class.
         clip_norm: the largest norm of all gradients together; 0: any.
         micro_batch: images that pass the model at once; 0: all. The gradients of all parts are added, so that the step
             is that of the whole batch, up to rounding, for a model that treats each image apart. Batch normalisation
             takes its statistics of a part.
 
     Raises:
-        InvalidOutput: the model gives something that is no logits, or of which there is no gradient.
+        InvalidOutput: the model returns something other than logits, or something without a gradient.
     """
 
     def losses() -> Iterator[Tensor]:
@@ -91,7 +91,7 @@ def descend(
     clip_norm: float = 0.0,
     own_gradients: bool = False,
 ) -> Tensor:
-    """Take one step on a loss that may come in parts; return their sum, a scalar on the device.
+    """Take one step on a loss that may come in parts; return the sum of the parts, a scalar on the device.
 
     Args:
         losses: the parts. Each is a scalar whose backward pass is done before the next is asked for.
@@ -126,7 +126,7 @@ def _clear_gradients(optimizer: torch.optim.Optimizer, *, own: bool) -> None:
 
 
 class MeanLoss:
-    """The mean loss of each epoch, read from the device in few pieces; it notices a loss that is not finite."""
+    """The mean loss of each epoch, read from the device in few transfers; detects a loss that is not finite."""
 
     def __init__(self, first_step: int = 1, scaler: torch.amp.GradScaler | None = None) -> None:
         """Start with the number, counted from 1, of the step whose loss comes first.
@@ -160,12 +160,12 @@ class MeanLoss:
         return mean
 
     def state_dict(self) -> dict[str, float]:
-        """Return what a training that goes on within an epoch needs; raises DivergedError as `add` does."""
+        """Return what is needed to resume within an epoch; raises DivergedError as `add` does."""
         self._read()
         return {"next_step": self._first_unread, "sum": self._sum, "count": self._count}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on where another one was."""
+        """Resume from what `state_dict` returned."""
         self._first_unread, self._unread = state_dict["next_step"], []
         self._sum, self._count = state_dict["sum"], state_dict["count"]
 
@@ -192,15 +192,15 @@ def with_progress(
 ) -> Iterator[T]:
     """Yield the batches of an epoch, with a sign of life every five seconds.
 
-    The sign is ``run.log(epoch=2.25, epochs=20)``; never a whole epoch, whose row is the recipe's to write.
+    The sign is ``run.log(epoch=2.25, epochs=20)``; never a whole epoch, since the recipe writes that row.
 
     Args:
         items: the batches.
-        run: its `log` gets the signs.
+        run: its `log` is called.
         epoch: counted from 0.
         epochs: of how many.
         steps: how many batches the epoch has.
-        start: how many of these are left out, as by `shuffled`.
+        start: how many of these are skipped, as by `shuffled`.
     """
     last = time.monotonic()
     for done, item in enumerate(items, start):
@@ -212,7 +212,7 @@ def with_progress(
 
 @torch.no_grad()
 def evaluate_top1(model: nn.Module, data: TrainVal, split: Split | Resident, run: FitRun, *, batch_size: int) -> float:
-    """Return the share of a split's images, 0 to 1, that the model gets right; it is in eval mode meanwhile.
+    """Return the share of a split's images, 0 to 1, that the model classifies correctly; runs it in eval mode.
 
     Args:
         model: on the device.

@@ -18,13 +18,13 @@ def unsaved_buffers(model: nn.Module) -> dict[str, Tensor]:
 
 
 def whole_state(model: nn.Module) -> dict[str, Any]:
-    """Return what `load_whole_state` takes; the tensors of the state dict are the module's own."""
+    """Return the state that `load_whole_state` takes; the tensors of the state dict are the module's own."""
     return {"state": model.state_dict(), "buffers": unsaved_buffers(model)}
 
 
 @torch.no_grad()
 def load_whole_state(model: nn.Module, state: Mapping[str, Any]) -> None:
-    """Put a module into a state that `whole_state` gave, from any device."""
+    """Load a state that `whole_state` returned into a module; its tensors may be on any device."""
     model.load_state_dict(state["state"])
     buffers = dict(model.named_buffers())
     for name, buffer in state["buffers"].items():

@@ -22,7 +22,7 @@ def named_optimizer(
     name is one of ``timm.optim.list_optimizers()``, such as ``muon`` or ``lamb``, with timm's defaults: momentum 0.9.
 
     Raises:
-        UsageError: there is no such optimiser, or it cannot do with gradients alone.
+        UsageError: there is no such optimiser, or it needs more than gradients.
         UnusableError: it needs a package that is not installed, or a GPU.
     """
     if name == "adamw":

@@ -27,7 +27,7 @@ _BEFORE_PATCHES = ("cls_token", "dist_token", "reg_token")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenLayout:
-    """What the tokens of a model are."""
+    """The layout of a model's tokens."""
 
     prefix: int
     """Tokens before the patches."""
@@ -42,20 +42,20 @@ def tokens(
 ) -> Tensor:
     """Map images ``[B, C, H, W]`` to the encoder's normalised tokens ``[B, N, D]``.
 
-    A model's own method ``tokens(images, *, replace=None, keep=None)`` does it, where there is one. Others need the
+    A model's own method ``tokens(images, *, replace=None, keep=None)`` is used if there is one. Other models need the
     parts that timm's Vision Transformers have, under timm's names: ``patch_embed``, ``pos_embed``, ``blocks`` and
     ``norm``; ``cls_token``, ``dist_token``, ``reg_token``, ``pos_drop`` and ``norm_pre`` where there are such.
     `token_layout` finds out whether a model of these names computes anything else beside them.
 
     Args:
-        model: compiled or not; what is called here is not compiled.
+        model: compiled or not; its uncompiled parts are called here.
         images: a model's input, on its device.
         replace: maps the embeddings of patches ``[B, n, D]``, before positions are added, to those that are used.
         keep: int64[B, k], the patches of each image that are encoded, in this order, each at its own position; those
             tokens that stand before the patches always are. None: all.
 
     Raises:
-        UsageError: the model has no tokens of patches, or cannot replace or leave out any.
+        UsageError: the model has no patch tokens, or cannot replace or leave out any.
     """
     model = getattr(model, "_orig_mod", model)
     own = getattr(model, "tokens", None)
@@ -73,12 +73,12 @@ def tokens(
 
 
 def keep_patches(x: Tensor, keep: Tensor | None, *, prefix: int) -> Tensor:
-    """Return the tokens ``[B, prefix + k, D]`` of those patches that are kept, of all tokens ``[B, N, D]``.
+    """Select the tokens ``[B, prefix + k, D]`` of the patches to keep from all tokens ``[B, N, D]``.
 
     Args:
-        x: what has its positions.
+        x: tokens with their positions added.
         keep: int64[B, k]; None: all.
-        prefix: tokens before the patches, which stay.
+        prefix: tokens before the patches, which are always kept.
     """
     if keep is None:
         return x
@@ -87,7 +87,7 @@ def keep_patches(x: Tensor, keep: Tensor | None, *, prefix: int) -> Tensor:
 
 @torch.no_grad()
 def token_layout(model: nn.Module, *, image_size: tuple[int, int], in_channels: int) -> TokenLayout:
-    """Return what the tokens of a model are, from one image; random generators and the model's mode stay as they are.
+    """Return the layout of a model's tokens, from one image; random generators and the model's mode stay unchanged.
 
     Where the model has a method ``forward_features``, as timm's have, the tokens must be what that gives, so that none
     passes for a plain Vision Transformer by its names alone.
@@ -98,8 +98,8 @@ def token_layout(model: nn.Module, *, image_size: tuple[int, int], in_channels: 
         in_channels: C.
 
     Raises:
-        UsageError: it has no tokens of patches, as `tokens` says; or these are not its own features.
-        UnusableError: its patches are not a grid.
+        UsageError: it has no patch tokens (see `tokens`), or these are not its own features.
+        UnusableError: its patches do not form a grid.
     """
     name, patches = type(getattr(model, "_orig_mod", model)).__name__, list[int]()
     place = next(model.parameters())

@@ -14,10 +14,10 @@ __all__ = ["pretraining_steps", "set_lr", "total_steps", "warmup_cosine"]
 
 
 def total_steps(run: FitRun, num_images: int, batch_size: int) -> int:
-    """Return the length of a training in steps, no more than the budget's.
+    """Return the length of a training run in steps, at most the budget's.
 
-    It is the user's epochs, else the option `steps` where it is above 0, else the option `epochs`. A budget may end it
-    within an epoch.
+    It is set by the user's epochs, else the option `steps` if it is above 0, else the option `epochs`. A budget may end
+    it within an epoch.
 
     Raises:
         UsageError: the length is below one.
@@ -43,7 +43,7 @@ def _own_length(run: FitRun, num_images: int, batch_size: int) -> int:
 def pretraining_steps(run: FitRun, num_images: int, batch_size: int) -> int:
     """Return the length in steps of what a recipe does before it learns from labels, 0 for one without such a phase.
 
-    It is as many of the user's epochs as of the second phase, else the option `pretrain_steps` where it is above 0,
+    The user's number of epochs applies to each phase; otherwise it is the option `pretrain_steps` if it is above 0,
     else the option `pretrain_epochs`. A budget's steps are for both phases together, and bound neither here.
 
     Args:
@@ -77,6 +77,6 @@ def warmup_cosine(step: int, *, total_steps: int, warmup_steps: int) -> float:
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of all parameter groups, scaled where a group has a ``lr_scale``, as layer decay gives."""
+    """Set the learning rate of all parameter groups, times a group's ``lr_scale`` if it has one (layer decay)."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)

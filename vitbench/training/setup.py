@@ -28,9 +28,9 @@ _REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def on_device(model: nn.Module, run: FitRun) -> tuple[nn.Module, nn.Module]:
-    """Move a model to the run's device and memory format, and return it twice: as it is, and as it is to be called.
+    """Move a model to the run's device and memory format; return the model itself, and the one to call.
 
-    The second is compiled where the run asks for it; both share their parameters. A recipe calls the second and
+    The second is compiled if the run asks for it; both share their parameters. A recipe calls the second and
     returns the first, whose parameter names are the model's own.
     """
     return placed(model, run.device, channels_last=run.channels_last, compile=run.compile)
@@ -84,7 +84,7 @@ def reduced_dtype(precision: str) -> torch.dtype | None:
 
 
 def grad_scaler(run: FitRun) -> torch.amp.GradScaler:
-    """Return the scaler that keeps float16 gradients from vanishing; in other precisions it passes them on."""
+    """Return the scaler that keeps float16 gradients from vanishing; in other precisions it does nothing."""
     return scaler_of(run.precision, run.device)
 
 

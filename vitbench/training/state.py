@@ -27,17 +27,17 @@ _LEAST_PERIOD = 50
 
 
 class Stateful(Protocol):
-    """What has a state, as modules, optimisers, gradient scalers, averages of weights and `MeanLoss` have."""
+    """Anything with a state, such as modules, optimisers, gradient scalers, weight averages and `MeanLoss`."""
 
     def state_dict(self) -> Any:
-        """Return the state: tensors, numbers, texts, None, and lists, tuples and dicts of these."""
+        """Return the state: tensors, numbers, strings, None, and lists, tuples and dicts of these."""
 
     def load_state_dict(self, state_dict: Any, /) -> object:
-        """Take a state on, whose tensors are on the CPU."""
+        """Load a state whose tensors are on the CPU."""
 
 
 class TrainingState:
-    """What a training needs in order to go on: its parts, and the state of all global generators.
+    """What a training run needs in order to resume: its parts, and the state of all global generators.
 
     Save before each step, not after it, so that what follows an epoch's last step (its row of the curve, a best epoch)
     is done before it is passed over::
@@ -52,7 +52,7 @@ class TrainingState:
     """
 
     def __init__(self, run: FitRun, **parts: Stateful | torch.Generator | None) -> None:
-        """Start with all that changes from step to step, on its device.
+        """Register everything that changes from step to step, on its device.
 
         Args:
             run: keeps the state, and says how often at most.
@@ -64,9 +64,9 @@ class TrainingState:
         self._began, self._wait = time.monotonic(), run.save_seconds
 
     def restore(self) -> int:
-        """Put back what a killed attempt at this training saved last; return how many steps are done, 0 without it.
+        """Restore what a killed attempt at this training saved last; return the number of steps done, 0 if none.
 
-        Call it last before the loop: what draws random numbers, such as the initialisation, must be done.
+        Call it immediately before the loop, after anything that draws random numbers, such as the initialisation.
         """
         found = self._run.resume()
         if found is None:
@@ -84,7 +84,7 @@ class TrainingState:
         return step
 
     def save(self, step: int) -> None:
-        """Save the state where it is time to: `FitRun.save_seconds` after the last time, or 50 times what that took.
+        """Save the state if it is time to: `FitRun.save_seconds` after the last time, or 50 times what that took.
 
         Args:
             step: how many steps are done.

@@ -17,7 +17,7 @@ def trainval(data: TrainVal) -> Split:
     array in memory. Those of a validation split of the dataset's own are copied into memory together with the others.
 
     Raises:
-        UsageError: the two are cached in different sizes, as photographs are that training may crop.
+        UsageError: the two are cached in different sizes, as for photographs that training may crop.
     """
     train, val = data.train, data.val
     labels = np.concatenate([train.labels, val.labels])

@@ -96,7 +96,7 @@ class Augmentation:
             raise UsageError(f"magnitude must be 0 to {LARGEST_MAGNITUDE}, not {self.magnitude}")
 
     def allowed(self, augmentations: Collection[str]) -> Augmentation:
-        """Return the part of it that is left if only some changes to an image preserve its label.
+        """Return the augmentation restricted to those changes that preserve an image's label.
 
         Args:
             augmentations: of a `TrainVal`. Without ``flip``, images are not mirrored. Without ``crop``, all parts of an
@@ -112,7 +112,7 @@ class Augmentation:
         """Return the cached images uint8[B, C, H, W] cropped, mirrored and changed in colour, on their device.
 
         The result is uint8[B, C, h, w] where the crop is ``resized``, else uint8[B, C, H, W], which `preprocess` brings
-        to the model's input. The images given are left as they are; where nothing is done, they are returned.
+        to the model's input. The images given are not modified; if nothing is to be done, they are returned.
 
         Args:
             images: of a batch.

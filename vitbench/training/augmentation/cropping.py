@@ -30,8 +30,8 @@ _WEIGHT = 1 << 16
 def augment(images: Tensor, allowed: Collection[str], generator: torch.Generator) -> Tensor:
     """Return images of the same shape [B, C, H, W] and type, each cropped and flipped at random where allowed.
 
-    For recipes that keep a generator; `Augmentation` needs none. A crop moves the image by up to an eighth of its
-    height and of its width (one pixel at least) each way; borders are reflected.
+    For recipes that keep a generator; `Augmentation` needs none. A crop shifts the image by up to an eighth of its
+    height and width (at least one pixel) in each direction; borders are reflected.
     The generator must live on the images' device.
     """
     if not allowed:

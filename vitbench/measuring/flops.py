@@ -1,9 +1,9 @@
 """Parameters and multiply-accumulates of a model, without its weights and without running it.
 
-Operations are counted by `torch.utils.flop_counter` on meta tensors, where attention takes the same road whatever the
-device; on the CPU the counter misses the fused kernels (torchvision's ViT-B/16 would read 11.27 instead
-of 17.56 GMACs). Matrix products, convolutions and attention count; additions, norms and activations do not, as is the
-custom of the field. FLOPs = 2 x MACs.
+Operations are counted by `torch.utils.flop_counter` on meta tensors, on which attention takes the same code path for
+every device; on the CPU, the counter misses the fused kernels (torchvision's ViT-B/16 would show 11.27 instead of
+17.56 GMACs). Matrix products, convolutions and attention count; additions, norms and activations do not, as is usual.
+FLOPs = 2 x MACs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Opening and reading datasets for their checks; also in a process of its own, which hashes texts by another seed.
 
-``python -c "from vitbench.testing.opening import tell; tell()"`` is that process.
+``python -P -c "from vitbench.testing.opening import tell; tell()"`` is that process.
 
 Shapes: N images in a split, C channels, H height, W width.
 """
@@ -72,7 +72,7 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     splits: tuple[SplitName, ...]
     classes: int | None
     file: str
-    """Where the target's module lies, if it can be found by no name: a plugin in one file."""
+    """Where the target's module lies, since another module may have the name of a plugin in one file."""
 
 
 def splits_of(case: DatasetCase) -> dict[SplitName, ImageSet]:
@@ -198,10 +198,11 @@ def seen_elsewhere(case: DatasetCase) -> dict[SplitName, Seen]:
     root = str(case.root) if case.spec.needs_root else None
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
         "PYTHONHASHSEED": "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1",
     }
-    command = [sys.executable, "-c", "from vitbench.testing.opening import tell; tell()"]
+    # -P: modules of the working directory are found by this process's path alone, or not at all.
+    command = [sys.executable, "-P", "-c", "from vitbench.testing.opening import tell; tell()"]
     asked = msgspec.json.encode(
         _Asked(
             target=case.spec.open,
@@ -223,8 +224,10 @@ def tell() -> None:
     """Open what the standard input asks for, and print what is seen of it."""
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=_Asked)
     module = asked.target.partition(":")[0]
-    if asked.file and importlib.util.find_spec(module.partition(".")[0]) is None:
-        _load(module, asked.file)
+    if asked.file:
+        found = importlib.util.find_spec(module.partition(".")[0])
+        if found is None or ("." not in module and found.origin != asked.file):
+            _load(module, asked.file)
     root = Path(asked.root) if asked.root is not None else None
     opened = {split: _open(asked.target, root, split, asked.options, asked.classes) for split in asked.splits}
     print()

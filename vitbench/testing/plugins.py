@@ -123,8 +123,8 @@ def _loaded(case: PluginCase) -> Loaded:
 
 def _load(case: PluginCase, *, first: tuple[str, ...] = ()) -> Loaded:
     """Load the plugin in a fresh process, which imports some modules first."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "vitbench.testing.fresh"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    command = [sys.executable, "-P", "-m", "vitbench.testing.fresh"]  # -P: with this process's path and no other
     request = msgspec.json.encode(Asked(selection=case.alone, first=first))
     try:
         answer = answer_of(command, request, environment=environment, timeout=SECONDS)

@@ -459,8 +459,14 @@ def test_a_plugin_in_one_file_is_found_by_the_other_process(tmp_path: Path, monk
     path.write_text(MODULE)
     load_file(read_files([path])[0])
     case = DatasetCase(spec=DatasetSpec(name="set", open="one_file_set:open_sorted", summary="A set", needs_root=False))
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "one_file_set.py").write_text(MODULE.replace("open_sorted", "open_other"))  # of the same name
+    monkeypatch.chdir(here)
     found = opening.seen_elsewhere(case)
     assert found["test"] == opening.seen(opening.open_split(case, "test"))
+    monkeypatch.syspath_prepend(str(here))
+    assert opening.seen_elsewhere(case) == found
     monkeypatch.delitem(sys.modules, "one_file_set")
 
 

@@ -118,7 +118,7 @@ class Reference:
         return f"[`{_last(anchor)}`](#{anchor})"
 
     def _linked(self, text: str, but: Collection[str] = ()) -> str:
-        """Return a text whose `names` are links to what the page describes, but for names of the object's own."""
+        """Return a text whose `names` are links to what the page describes, except those that the object defines."""
 
         def replace(match: re.Match[str]) -> str:
             name = match[1]

@@ -40,7 +40,7 @@ from vitbench.execution.processes import SIGKILL, end_group, how_it_ended
 __all__ = ["LocalExecutor"]
 
 SILENCE_SECONDS = 600.0
-"""Without a sign of life for so long, a process is taken for stuck."""
+"""A process that shows no sign of life for this long counts as stuck."""
 TERMINATE_SECONDS = 3.0
 """What a process group gets between SIGTERM and SIGKILL."""
 LONGEST_SECONDS = 1e6

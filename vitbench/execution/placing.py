@@ -149,7 +149,7 @@ class Placing:
         free = [each for each in self.machines.values() if not each.holder and request.machine in ("", each.name)]
         if not free:
             return None
-        # Of those that are empty as soon, the one with the fewest GPUs, which a timing leaves idle but for one.
+        # Of those that are empty as soon, the one with the fewest GPUs, of which a timing uses only one.
         machine = min(free, key=lambda each: (each.empty_at(now), len(each.running), each.gpus, each.name))
         machine.holder = name
         return machine

@@ -32,7 +32,7 @@ __all__ = ["RayExecutor"]
 LOOK_SECONDS = 5.0
 """Between looks at which machines there are."""
 JOIN_SECONDS = 60.0
-"""Without a suitable machine for so long, a run ends."""
+"""A run ends after this long without a suitable machine."""
 START_SECONDS = 600.0
 """For Ray to start a task on a machine that has room for it, unless other programs use it."""
 _SHARE = 0.001

@@ -24,11 +24,11 @@ __all__ = ["measure_energy"]
 SETTLE_SECONDS = 0.5
 """What a GPU gets to come to rest, before ..."""
 IDLE_SECONDS = 1.0
-"""... its idle power is measured for so long."""
+"""... and for how long its idle power is measured."""
 QUEUE_SECONDS = 0.1
 """How much work is given to the GPU at once, so that the pass ends on time."""
 UPDATE_SECONDS = 1.0
-"""A counter that has not moved for so long stands still."""
+"""A counter that has not changed for this long has stopped."""
 
 
 class _Reading(NamedTuple):

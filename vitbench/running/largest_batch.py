@@ -50,7 +50,7 @@ class LargestBatch:
         )
 
 
-class SearchFailed(Exception):  # noqa: N818 - it tells how a search ended
+class SearchFailed(Exception):  # noqa: N818 - it reports how a search ended
     """A batch ended with something else than success or a lack of memory."""
 
     def __init__(self, status: Status, reason: str) -> None:

@@ -33,7 +33,7 @@ def parametrize_checks(
 
     Args:
         plugin, models, data: as in `checks_of`.
-        expected_failures: why which checks fail: ``check_name`` or ``model: check_name`` to a reason.
+        expected_failures: the checks that fail, as ``check_name`` or ``model: check_name``, each with its reason.
 
     Raises:
         UsageError, UnusableError: as `checks_of` and `run_checks` do.

@@ -35,7 +35,7 @@ __all__ = ["StepCount", "counted_steps", "probe_training"]
 WARM_STEPS = 3
 """Steps that are not timed: the first makes the optimiser's state and fills caches."""
 ENOUGH_STEPS, ENOUGH_SECONDS = 5, 2.0
-"""Timed steps at least, and for so long ..."""
+"""The minimum number of timed steps, for at least this long ..."""
 MOST_SECONDS = 10.0
 """... or, of slow ones, two in this time."""
 OUTLIER = 3.0

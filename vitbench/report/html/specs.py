@@ -157,7 +157,7 @@ _CURVES = _layered(
         },
         params=[{"name": "picked", "select": {"type": "point", "fields": ["key"]}, "bind": "legend"}],
     ),
-    _layer(  # a line tells of its first point alone
+    _layer(  # the tooltip of a line shows its first point only
         "point",
         {"size": 130, "opacity": 0, "aria": False},
         {
